@@ -1,0 +1,2 @@
+//! crates/camtl-cli
+fn main() {}
