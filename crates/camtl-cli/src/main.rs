@@ -1,2 +1,31 @@
-//! crates/camtl-cli
-fn main() {}
+//! `camtl`: trains, evaluates and uses conditionally adaptive multi-task models.
+//!
+//! One file per command under `commands`; what they share is rendering: [`failure`] (errors, hints,
+//! exit codes), [`table`], [`progress`], [`logging`] and [`interrupt`]. All work is done by the
+//! libraries. Standard output carries results only.
+
+mod cli;
+mod commands;
+mod failure;
+mod interrupt;
+mod logging;
+mod output;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let outcome = logging::install(cli.verbose, cli.quiet).and_then(|()| commands::run(&cli));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) if failure.is_broken_pipe() => ExitCode::from(failure::SUCCESS),
+        Err(failure) => {
+            tracing::info!(code = failure.code(), "ended with an error");
+            output::note(&failure.render());
+            ExitCode::from(failure.code())
+        }
+    }
+}

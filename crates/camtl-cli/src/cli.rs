@@ -1,0 +1,254 @@
+//! The command line: every command, option and help text in one place.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Trains, evaluates and uses conditionally adaptive multi-task models (CA-MTL).
+///
+/// One encoder serves many language tasks: learned task vectors modulate its embeddings, attention
+/// and layer norms, and MT-Uncertainty sampling picks the examples the model is least sure of.
+///
+/// Results go to standard output, progress and diagnostics to standard error.
+#[derive(Debug, Parser)]
+#[command(
+    name = "camtl",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 success, 1 the work failed, 2 bad usage or configuration,\n\
+                  130 stopped by Ctrl-C (a training run is saved and can be resumed).",
+    after_long_help = "Exit codes: 0 success, 1 the work failed, 2 bad usage or configuration,\n\
+                  130 stopped by Ctrl-C (a training run is saved and can be resumed).\n\n\
+                  CAMTL_LOG sets what is logged, e.g. CAMTL_LOG=debug or CAMTL_LOG=camtl_trainer=trace.\n\n\
+                  Start with `camtl quickstart`: it needs no data and no download."
+)]
+pub(crate) struct Cli {
+    /// Log more to standard error: -v for debug, -vv for trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Show warnings and errors only, and no progress.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Train(TrainArgs),
+    Eval(EvalArgs),
+    Predict(PredictArgs),
+    Submit(SubmitArgs),
+    Params(ParamsArgs),
+    Report(ReportArgs),
+    Quickstart(QuickstartArgs),
+}
+
+/// Trains a model as a configuration file describes it.
+///
+/// The run folder receives config.toml (resolved), events.jsonl, camtl.log, checkpoints/ and, at the
+/// end, summary.json. Ctrl-C saves a checkpoint and exits with code 130; `--resume` continues a run
+/// that was stopped, killed or cut off, and ends with the same bytes as a run that never was.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  \
+    camtl train configs/glue-minilm.toml --run runs/glue\n  \
+    camtl train configs/glue-minilm.toml --set train.max_steps=300 --set data.dir=glue --run runs/short\n  \
+    camtl train --resume --run runs/short")]
+pub(crate) struct TrainArgs {
+    /// The configuration (TOML). With --resume it may be left out: the run folder has its own copy.
+    #[arg(required_unless_present = "resume")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Overrides one configuration value, e.g. train.learning_rate=5e-5 or data.tasks='["cola"]';
+    /// may be given many times, the last one wins.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// The run folder [default: runs/ followed by the configuration's file name].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+
+    /// Continues the run from its last checkpoint, bit for bit.
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+/// Prints every metric of every task of a trained run, their average and task σ.
+#[derive(Debug, Args)]
+#[command(after_long_help = "The average counts each task's scores once (GLUE: nine scores, MNLI twice);\n\
+    task σ is the standard deviation over all scores.\n\n\
+    Examples:\n  camtl eval runs/glue\n  camtl eval runs/glue --task cola --task rte --json")]
+pub(crate) struct EvalArgs {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+
+    /// The split to evaluate. `dev` includes a task's dev_mismatched.
+    #[arg(long, default_value = "dev")]
+    pub(crate) split: String,
+
+    /// Only this task; may be given many times.
+    #[arg(long = "task", value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+
+    /// Reads the data from this folder instead of the one the run was trained on.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which weights of a run are used.
+#[derive(Debug, Args)]
+pub(crate) struct WeightsArgs {
+    /// A checkpoint folder to use instead of the run's final weights, e.g. checkpoints/step-300.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: Option<PathBuf>,
+}
+
+/// Labels text: reads lines, writes labels and probabilities, in the order of the input.
+///
+/// Input lines are tab-separated text fields in the task's order (one text, or a pair), or JSON
+/// objects that use the task's field names. The form is recognised by the first character of the
+/// first line unless --input-format says which. Output is one line per input line.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
+    a regression writes its score. The header line names the columns; --no-header leaves it out.\n\n\
+    Examples:\n  \
+    printf 'a touching film\\n' | camtl predict runs/glue --task sst-2\n  \
+    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl")]
+pub(crate) struct PredictArgs {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+
+    /// The task whose labels are wanted.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: String,
+
+    /// The input file [default: standard input].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// The output file, written whole or not at all [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The form of the output.
+    #[arg(long, value_enum, default_value = "tsv")]
+    pub(crate) format: LineFormat,
+
+    /// The form of the input [default: recognised].
+    #[arg(long, value_enum)]
+    pub(crate) input_format: Option<LineFormat>,
+
+    /// Leaves out the header line of tsv output.
+    #[arg(long)]
+    pub(crate) no_header: bool,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// A form of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LineFormat {
+    /// Tab-separated fields.
+    Tsv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Writes the prediction files that the GLUE server takes, for every task of a run that has them.
+///
+/// Each file has the header `index<TAB>prediction` and one line per test example: CoLA.tsv, SST-2.tsv,
+/// MRPC.tsv, STS-B.tsv (0 to 5, three decimals), QQP.tsv, MNLI-m.tsv, MNLI-mm.tsv, QNLI.tsv, RTE.tsv,
+/// WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. Either all files are
+/// written or none.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  camtl submit runs/glue --out submission\n  \
+    (cd submission && zip ../submission.zip *.tsv)")]
+pub(crate) struct SubmitArgs {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+
+    /// The folder for the files; it must not exist, or be empty, or hold an earlier submission.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Only this task; may be given many times.
+    #[arg(long = "task", value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+
+    /// Reads the test files from this folder instead of the one the run was trained on.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// Counts parameters from shapes alone: total, trained, per task, by module.
+///
+/// No weights are needed: the configuration's encoder may be a folder with a config.json or one of
+/// the built-in names bert-base-cased, bert-base-uncased, bert-large-cased, bert-large-uncased,
+/// all-MiniLM-L6-v2.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  camtl params configs/glue-bert-base.toml\n  \
+    camtl params configs/glue-minilm.toml --set model.encoder=bert-large-cased --json")]
+pub(crate) struct ParamsArgs {
+    /// The training configuration (TOML).
+    pub(crate) config: PathBuf,
+
+    /// Overrides one configuration value; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Prints one JSON object instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Compares runs in plain tables: scores, parameters, data used, throughput, progress.
+///
+/// Reads summary.json and events.jsonl of each run folder; a run that has not finished is shown as
+/// far as it got.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  camtl report runs/glue\n  camtl report runs/a runs/b runs/c")]
+pub(crate) struct ReportArgs {
+    /// The run folders.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+
+    /// Prints one JSON object instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Trains CA-MTL on an embedded task suite and compares it with two baselines, in three minutes.
+///
+/// Needs no data, no download and no GPU. A small encoder is warmed up by masked-language modelling on
+/// generated sentences; then CA-MTL (MT-Uncertainty, lower half frozen), plain multi-task training and
+/// one full fine-tuning per task start from it with equal budgets of gradient examples, and are
+/// compared on held-out data. Budgets are fixed numbers of steps, so the table is reproducible.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  camtl quickstart\n  camtl quickstart --seed 7 --run runs/quickstart-7")]
+pub(crate) struct QuickstartArgs {
+    /// The folder for everything; an earlier quickstart there is replaced.
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]
+    pub(crate) run: PathBuf,
+
+    /// The seed of data, initialisation, sampling and dropout.
+    #[arg(long, default_value_t = 12)]
+    pub(crate) seed: u64,
+
+    /// Threads for the computation [default: the machine's cores, at most 2].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
