@@ -1,0 +1,308 @@
+//! Metrics of classification and regression tasks, and the averages that GLUE and the CA-MTL paper report.
+//!
+//! Values agree with scikit-learn and SciPy wherever those define one; where they return NaN or warn (constant inputs)
+//! the value is 0, as a table of results must never hold NaN. Empty inputs, unequal lengths, non-finite scores and
+//! metrics that do not fit the kind of label are errors.
+//!
+//! ```
+//! use camtl_data::metrics::{compute, MetricKind, Predictions, References};
+//!
+//! let value = compute(
+//!     MetricKind::Accuracy,
+//!     Predictions::Classes(&[0, 1, 1, 0]),
+//!     References::Classes(&[0, 1, 0, 0]),
+//! )?;
+//! assert_eq!(value, 0.75);
+//! # Ok::<(), camtl_data::metrics::MetricError>(())
+//! ```
+
+mod classification;
+mod correlation;
+pub mod glue;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use glue::{GlueRule, ScoreTable, glue_average, task_sigma};
+
+/// A metric by name. Task files spell it in kebab case (`"macro-f1"`); the names of reports ([`MetricKind::name`]) are
+/// accepted as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MetricKind {
+    /// Share of predictions that equal the reference.
+    Accuracy,
+    /// F1 of class 1 in a two-class task: `2 TP / (2 TP + FP + FN)`, 0 if that is 0/0.
+    F1,
+    /// Unweighted mean of the F1 of every class that occurs among predictions or references.
+    #[serde(alias = "macro_f1")]
+    MacroF1,
+    /// Matthews correlation coefficient for any number of classes (Gorodkin's R_K), 0 if either side is constant.
+    #[serde(alias = "mcc")]
+    Matthews,
+    /// Pearson's r between predicted and reference scores, 0 if either side is constant.
+    Pearson,
+    /// Spearman's rho: Pearson's r of the ranks, tied values sharing their average rank; 0 if either side is constant.
+    Spearman,
+}
+
+impl MetricKind {
+    /// Every metric, in the order of declaration.
+    pub const ALL: [Self; 6] = [
+        Self::Accuracy,
+        Self::F1,
+        Self::MacroF1,
+        Self::Matthews,
+        Self::Pearson,
+        Self::Spearman,
+    ];
+
+    /// The name in reports and in `summary.json`: `accuracy`, `f1`, `macro_f1`, `mcc`, `pearson`, `spearman`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::MacroF1 => "macro_f1",
+            Self::Matthews => "mcc",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+        }
+    }
+
+    /// Whether the metric compares real-valued scores; otherwise it compares classes.
+    pub fn compares_scores(self) -> bool {
+        matches!(self, Self::Pearson | Self::Spearman)
+    }
+}
+
+impl fmt::Display for MetricKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for MetricKind {
+    type Err = MetricError;
+
+    fn from_str(text: &str) -> Result<Self, MetricError> {
+        let wanted = text.replace('-', "_");
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == wanted || (wanted == "matthews" && *kind == Self::Matthews))
+            .ok_or_else(|| MetricError::UnknownMetric {
+                name: text.to_owned(),
+            })
+    }
+}
+
+/// What a model predicted, one entry per example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Predictions<'a> {
+    /// Class indices.
+    Classes(&'a [u32]),
+    /// Real-valued scores.
+    Scores(&'a [f32]),
+}
+
+/// What the data says, one entry per example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum References<'a> {
+    /// Class indices.
+    Classes(&'a [u32]),
+    /// Real-valued scores.
+    Scores(&'a [f32]),
+}
+
+/// Why a metric or an average has no value.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// There is nothing to compare.
+    #[error("{metric}: no examples; evaluate on a split that has labels")]
+    Empty {
+        /// The metric that was asked for.
+        metric: MetricKind,
+    },
+    /// Predictions and references do not pair up.
+    #[error(
+        "{metric}: {predictions} predictions for {references} references; there must be one per example"
+    )]
+    LengthMismatch {
+        /// The metric that was asked for.
+        metric: MetricKind,
+        /// Number of predictions.
+        predictions: usize,
+        /// Number of references.
+        references: usize,
+    },
+    /// A metric of classes was given scores, or the reverse.
+    #[error(
+        "{metric} compares {expected}, but the {side} are {got}; choose metrics that fit the task's kind"
+    )]
+    WrongKind {
+        /// The metric that was asked for.
+        metric: MetricKind,
+        /// Which side is wrong: `predictions` or `references`.
+        side: &'static str,
+        /// What the metric needs: `classes` or `scores`.
+        expected: &'static str,
+        /// What was given.
+        got: &'static str,
+    },
+    /// A score is NaN or infinite.
+    #[error("{metric}: {side}[{index}] is {value}; scores must be finite")]
+    NonFinite {
+        /// The metric that was asked for.
+        metric: MetricKind,
+        /// Which side is wrong: `predictions` or `references`.
+        side: &'static str,
+        /// Position of the offending score.
+        index: usize,
+        /// The offending score.
+        value: f32,
+    },
+    /// Binary F1 met a class other than 0 and 1.
+    #[error(
+        "f1: {side}[{index}] is class {class}, but this metric is of two-class tasks (0 and 1); use macro-f1 for more classes"
+    )]
+    NotBinary {
+        /// Which side is wrong: `predictions` or `references`.
+        side: &'static str,
+        /// Position of the offending class.
+        index: usize,
+        /// The offending class.
+        class: u32,
+    },
+    /// No metric has this name.
+    #[error(
+        "unknown metric `{name}`; known are accuracy, f1, macro-f1, matthews (mcc), pearson, spearman"
+    )]
+    UnknownMetric {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// An average needs a score that the table does not have.
+    #[error(
+        "the GLUE average needs {metric} of {task}, which is not among the scores; evaluate all nine scores or average fewer tasks yourself"
+    )]
+    MissingScore {
+        /// The task, by its GLUE name.
+        task: &'static str,
+        /// The metric's name.
+        metric: &'static str,
+    },
+    /// A score in a table is NaN or infinite.
+    #[error("{metric} of {task} is {value}; a table of scores must be finite")]
+    NonFiniteScore {
+        /// The task.
+        task: String,
+        /// The metric's name.
+        metric: String,
+        /// The offending value.
+        value: f64,
+    },
+    /// A spread was asked for of no scores at all.
+    #[error("the spread over tasks needs at least one score")]
+    NoScores,
+}
+
+/// The value of `kind` for `predictions` against `references`.
+///
+/// # Errors
+/// See [`MetricError`]: empty input, unequal lengths, the wrong kind of values, non-finite scores, more than two classes
+/// for [`MetricKind::F1`].
+pub fn compute(
+    kind: MetricKind,
+    predictions: Predictions<'_>,
+    references: References<'_>,
+) -> Result<f64, MetricError> {
+    if kind.compares_scores() {
+        let wrong = |side| MetricError::WrongKind {
+            metric: kind,
+            side,
+            expected: "scores",
+            got: "classes",
+        };
+        let Predictions::Scores(predicted) = predictions else {
+            return Err(wrong("predictions"));
+        };
+        let References::Scores(actual) = references else {
+            return Err(wrong("references"));
+        };
+        check_lengths(kind, predicted.len(), actual.len())?;
+        check_finite(kind, "predictions", predicted)?;
+        check_finite(kind, "references", actual)?;
+        Ok(match kind {
+            MetricKind::Spearman => correlation::spearman(predicted, actual),
+            _ => correlation::pearson(predicted, actual),
+        })
+    } else {
+        let wrong = |side| MetricError::WrongKind {
+            metric: kind,
+            side,
+            expected: "classes",
+            got: "scores",
+        };
+        let Predictions::Classes(predicted) = predictions else {
+            return Err(wrong("predictions"));
+        };
+        let References::Classes(actual) = references else {
+            return Err(wrong("references"));
+        };
+        check_lengths(kind, predicted.len(), actual.len())?;
+        match kind {
+            MetricKind::F1 => {
+                check_binary("predictions", predicted)?;
+                check_binary("references", actual)?;
+                Ok(classification::f1(predicted, actual))
+            }
+            MetricKind::MacroF1 => Ok(classification::macro_f1(predicted, actual)),
+            MetricKind::Matthews => Ok(classification::matthews(predicted, actual)),
+            _ => Ok(classification::accuracy(predicted, actual)),
+        }
+    }
+}
+
+fn check_lengths(
+    metric: MetricKind,
+    predictions: usize,
+    references: usize,
+) -> Result<(), MetricError> {
+    if predictions != references {
+        return Err(MetricError::LengthMismatch {
+            metric,
+            predictions,
+            references,
+        });
+    }
+    if references == 0 {
+        return Err(MetricError::Empty { metric });
+    }
+    Ok(())
+}
+
+fn check_finite(metric: MetricKind, side: &'static str, scores: &[f32]) -> Result<(), MetricError> {
+    match scores.iter().position(|score| !score.is_finite()) {
+        Some(index) => Err(MetricError::NonFinite {
+            metric,
+            side,
+            index,
+            value: scores[index],
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_binary(side: &'static str, classes: &[u32]) -> Result<(), MetricError> {
+    match classes.iter().position(|class| *class > 1) {
+        Some(index) => Err(MetricError::NotBinary {
+            side,
+            index,
+            class: classes[index],
+        }),
+        None => Ok(()),
+    }
+}
