@@ -1,0 +1,236 @@
+//! The layout of a packed batch: which rows of a `[N, D]` tensor belong to which
+//! sequence and which task.
+//!
+//! A batch of `B` sequences is one flat list of `N` tokens. Sequence `b` owns
+//! the rows `cu_seqlens[b]..cu_seqlens[b + 1]` and belongs to `tasks[b]`.
+//! Sequences of length 0 are allowed; they have no rows and their pooled output
+//! is zero.
+//!
+//! ```
+//! use camtl_ops::Packing;
+//! use tch::Device;
+//!
+//! // Three sequences of 2, 3 and 1 tokens; the last one is of task 1.
+//! let packing = Packing::new(&[0, 2, 5, 6], &[0, 0, 1], Device::Cpu)?;
+//! assert_eq!((packing.num_sequences(), packing.num_tokens(), packing.max_len()), (3, 6, 3));
+//! assert_eq!(Vec::<i64>::try_from(packing.token_tasks())?, [0, 0, 0, 0, 0, 1]);
+//! assert_eq!(Vec::<i64>::try_from(packing.first_rows())?, [0, 2, 5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::cell::OnceCell;
+
+use tch::{Device, Tensor};
+
+use crate::error::{OpsError, Result};
+use crate::slow::attention::AttentionPlan;
+
+/// Layout of a packed batch, with the index tensors the operations need.
+///
+/// Built once per batch and shared by every operation on it.
+#[derive(Debug)]
+pub struct Packing {
+    cu_seqlens: Vec<i64>,
+    /// Keys per sequence; equal to the lengths unless set by `with_key_lengths`.
+    key_lengths: Vec<i64>,
+    tasks: Vec<i64>,
+    max_len: i64,
+    device: Device,
+    token_tasks: Tensor,
+    sequence_tasks: Tensor,
+    first_rows: Tensor,
+    plan: OnceCell<AttentionPlan>,
+}
+
+impl Packing {
+    /// A layout from sequence starts (`B + 1` entries, the first 0, the last `N`)
+    /// and the task of each sequence (`B` entries, at least 0).
+    ///
+    /// # Errors
+    /// [`OpsError::Packing`] if `cu_seqlens` is empty, does not start at 0 or
+    /// decreases, if the counts differ, or if a task is negative.
+    pub fn new(cu_seqlens: &[i64], tasks: &[i64], device: Device) -> Result<Self> {
+        let fail = |message: String| Err(OpsError::Packing { message });
+        match cu_seqlens.first() {
+            None => {
+                return fail("cu_seqlens is empty, expected one entry more than sequences".into());
+            }
+            Some(0) => {}
+            Some(first) => return fail(format!("cu_seqlens[0] is {first}, expected 0")),
+        }
+        if cu_seqlens.len() != tasks.len() + 1 {
+            return fail(format!(
+                "cu_seqlens has {} entries for {} tasks, expected one more than tasks",
+                cu_seqlens.len(),
+                tasks.len()
+            ));
+        }
+        for (b, pair) in cu_seqlens.windows(2).enumerate() {
+            if pair[1] < pair[0] {
+                return fail(format!(
+                    "cu_seqlens[{}] is {}, below cu_seqlens[{b}] = {}",
+                    b + 1,
+                    pair[1],
+                    pair[0]
+                ));
+            }
+        }
+        if let Some((b, task)) = tasks.iter().enumerate().find(|(_, task)| **task < 0) {
+            return fail(format!("tasks[{b}] is {task}, expected 0 or more"));
+        }
+        let lengths: Vec<i64> = cu_seqlens
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
+        let num_tokens = cu_seqlens[cu_seqlens.len() - 1];
+        let mut token_tasks = Vec::with_capacity(usize::try_from(num_tokens).unwrap_or_default());
+        for (length, task) in lengths.iter().zip(tasks) {
+            token_tasks.extend((0..*length).map(|_| *task));
+        }
+        let first_rows: Vec<i64> = cu_seqlens[..tasks.len()]
+            .iter()
+            .map(|start| (*start).min((num_tokens - 1).max(0)))
+            .collect();
+        Ok(Packing {
+            max_len: lengths.iter().copied().max().unwrap_or(0),
+            key_lengths: lengths,
+            token_tasks: Tensor::from_slice(&token_tasks).f_to_device(device)?,
+            sequence_tasks: Tensor::from_slice(tasks).f_to_device(device)?,
+            first_rows: Tensor::from_slice(&first_rows).f_to_device(device)?,
+            cu_seqlens: cu_seqlens.to_vec(),
+            tasks: tasks.to_vec(),
+            device,
+            plan: OnceCell::new(),
+        })
+    }
+
+    /// The same layout for padded execution: of sequence `b`, only the first
+    /// `key_lengths[b]` rows are keys. The rows beyond are queries (their output
+    /// is defined but meaningless) and are attended by nobody.
+    ///
+    /// # Errors
+    /// [`OpsError::Packing`] if a key length is above its sequence's length, or
+    /// is 0 in a sequence that has rows.
+    pub fn with_key_lengths(mut self, key_lengths: &[i64]) -> Result<Self> {
+        if key_lengths.len() != self.tasks.len() {
+            return Err(OpsError::Packing {
+                message: format!(
+                    "{} key lengths for {} sequences",
+                    key_lengths.len(),
+                    self.tasks.len()
+                ),
+            });
+        }
+        for (b, keys) in key_lengths.iter().enumerate() {
+            let length = self.length(b);
+            if *keys > length || *keys < length.min(1) {
+                return Err(OpsError::Packing {
+                    message: format!(
+                        "key length {keys} of sequence {b} is outside {}..={length}",
+                        length.min(1)
+                    ),
+                });
+            }
+        }
+        self.key_lengths = key_lengths.to_vec();
+        self.plan = OnceCell::new();
+        Ok(self)
+    }
+
+    /// Number of sequences `B`, empty ones included.
+    pub fn num_sequences(&self) -> i64 {
+        self.tasks.len() as i64
+    }
+
+    /// Number of tokens `N`.
+    pub fn num_tokens(&self) -> i64 {
+        self.cu_seqlens[self.cu_seqlens.len() - 1]
+    }
+
+    /// Length of the longest sequence.
+    pub fn max_len(&self) -> i64 {
+        self.max_len
+    }
+
+    /// Start of each sequence, and `N` at the end (`B + 1` entries).
+    pub fn cu_seqlens(&self) -> &[i64] {
+        &self.cu_seqlens
+    }
+
+    /// Keys per sequence (`B` entries).
+    pub fn key_lengths(&self) -> &[i64] {
+        &self.key_lengths
+    }
+
+    /// Task of each sequence (`B` entries).
+    pub fn tasks(&self) -> &[i64] {
+        &self.tasks
+    }
+
+    /// Rows of sequence `b`.
+    pub fn length(&self, b: usize) -> i64 {
+        self.cu_seqlens[b + 1] - self.cu_seqlens[b]
+    }
+
+    /// Device of the index tensors, and of every tensor used with this layout.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Task of each token, `[N]` int64 on the device.
+    pub fn token_tasks(&self) -> &Tensor {
+        &self.token_tasks
+    }
+
+    /// Task of each sequence, `[B]` int64 on the device.
+    pub fn sequence_tasks(&self) -> &Tensor {
+        &self.sequence_tasks
+    }
+
+    /// Row of each sequence's first token, `[B]` int64 on the device. A sequence
+    /// without tokens has none; its entry is some valid row of the batch.
+    pub fn first_rows(&self) -> &Tensor {
+        &self.first_rows
+    }
+
+    /// Number of tasks a table of task rows must have at least: one more than
+    /// the largest task.
+    pub fn num_tasks(&self) -> i64 {
+        self.tasks.iter().max().map_or(0, |task| task + 1)
+    }
+
+    /// Layout of the sequences' first rows taken alone: `B` sequences of one
+    /// token. Dropout masks under this layout are those of the first rows of the
+    /// full layout, so a tail computed on first rows only gives the same values.
+    ///
+    /// # Errors
+    /// [`OpsError::Libtorch`] if the device refuses the index tensors.
+    pub fn first_only(&self) -> Result<Packing> {
+        let starts: Vec<i64> = (0..=self.num_sequences()).collect();
+        Packing::new(&starts, &self.tasks, self.device)
+    }
+
+    /// Sequences in runs of one task: `(task, first sequence, end sequence)`.
+    pub(crate) fn task_runs(&self) -> Vec<(i64, i64, i64)> {
+        let mut runs: Vec<(i64, i64, i64)> = Vec::new();
+        for (b, task) in self.tasks.iter().enumerate() {
+            match runs.last_mut() {
+                Some(run) if run.0 == *task => run.2 += 1,
+                _ => runs.push((*task, b as i64, b as i64 + 1)),
+            }
+        }
+        runs
+    }
+
+    /// Index tensors of the slow attention, made on first use.
+    pub(crate) fn plan(&self) -> Result<&AttentionPlan> {
+        if self.plan.get().is_none() {
+            let plan = AttentionPlan::new(self)?;
+            // Another value can only be there if `new` above re-entered, which it does not.
+            let _ = self.plan.set(plan);
+        }
+        self.plan.get().ok_or_else(|| OpsError::Packing {
+            message: "no attention plan".into(),
+        })
+    }
+}
