@@ -44,7 +44,7 @@ fn pearson_f64(x: &[f64], y: &[f64]) -> f64 {
         xx += dx * dx;
         yy += dy * dy;
     }
-    (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0)
+    (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0)
 }
 
 /// Ranks from 1; equal values share the mean of the ranks they occupy.
