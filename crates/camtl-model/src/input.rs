@@ -1,0 +1,72 @@
+//! The input of a forward pass: a packed batch as tensors on the model's device.
+//!
+//! ```
+//! use camtl_model::ModelInput;
+//! use camtl_ops::Packing;
+//! use tch::Device;
+//!
+//! // Two sequences of three and two tokens, tasks 0 and 1.
+//! let packing = Packing::new(&[0, 3, 5], &[0, 1], Device::Cpu).unwrap();
+//! let input =
+//!     ModelInput::new(&[2, 7, 3, 2, 3], &[0; 5], &[0, 1, 2, 0, 1], packing).unwrap();
+//! assert_eq!(input.packing().num_sequences(), 2);
+//! ```
+
+use camtl_ops::Packing;
+use tch::Tensor;
+
+use crate::error::ModelError;
+
+/// Token ids, segments and positions of N packed tokens, with their layout.
+#[derive(Debug)]
+pub struct ModelInput {
+    pub(crate) input_ids: Tensor,
+    pub(crate) token_type_ids: Tensor,
+    /// 0-based within each sequence, whatever the encoder.
+    pub(crate) position_ids: Tensor,
+    pub(crate) packing: Packing,
+    pub(crate) max_position: i64,
+}
+
+impl ModelInput {
+    /// Copies the batch to the packing's device. `position_ids` count from 0 in every sequence.
+    ///
+    /// # Errors
+    /// The three lists and the packing differ in length, or a position is negative.
+    pub fn new(
+        input_ids: &[i64],
+        token_type_ids: &[i64],
+        position_ids: &[i64],
+        packing: Packing,
+    ) -> Result<Self, ModelError> {
+        let tokens = packing.num_tokens();
+        for (what, found) in [
+            ("input_ids", input_ids.len()),
+            ("token_type_ids", token_type_ids.len()),
+            ("position_ids", position_ids.len()),
+        ] {
+            if found as i64 != tokens {
+                return Err(ModelError::Input(format!(
+                    "{what} has {found} entries, but the packing has {tokens} tokens"
+                )));
+            }
+        }
+        if let Some(position) = position_ids.iter().find(|position| **position < 0) {
+            return Err(ModelError::Input(format!("position_ids holds {position}")));
+        }
+        let device = packing.device();
+        let place = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
+        Ok(ModelInput {
+            input_ids: place(input_ids)?,
+            token_type_ids: place(token_type_ids)?,
+            position_ids: place(position_ids)?,
+            max_position: position_ids.iter().copied().max().unwrap_or(0),
+            packing,
+        })
+    }
+
+    /// The batch's layout.
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+}

@@ -1,0 +1,374 @@
+//! The model: a packed-batch encoder with conditional modules and one head per task.
+//!
+//! ```
+//! use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, Preset, TaskHead, Variant};
+//! use camtl_ops::{Packing, Targets};
+//! use tch::{Device, Kind};
+//!
+//! let config = ModelConfig {
+//!     encoder: EncoderConfig::bert(50, 48, 2, 4, 96, 32),
+//!     method: MethodConfig::new(Preset::Released, Variant::Base),
+//!     tasks: vec![TaskHead::classification("rte", 2), TaskHead::regression("sts-b")],
+//!     max_length: 16,
+//!     freeze: Default::default(),
+//! };
+//! let model = Model::new(&config, Device::Cpu, 12).unwrap();
+//! let packing = Packing::new(&[0, 3, 5], &[0, 1], Device::Cpu).unwrap();
+//! let input = ModelInput::new(&[2, 7, 3, 2, 3], &[0; 5], &[0, 1, 2, 0, 1], packing).unwrap();
+//! let output = model.forward(&input, None).unwrap();
+//! assert_eq!(output.pooled.size(), [2, 48]);
+//!
+//! let targets = Targets::new(&[1, 0], &[0.0, 3.5], Device::Cpu).unwrap();
+//! let heads = model.heads(&output, Some(&targets), None).unwrap();
+//! heads.loss.unwrap().mean(Kind::Float).backward();
+//! assert!(model.parameters().flat_grad().abs().max().double_value(&[]) > 0.0);
+//! ```
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use camtl_ops::{DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::config::EncoderConfig;
+use crate::encoder::{EncoderOutput, Pass, Rows};
+use crate::error::ModelError;
+use crate::freeze::Freeze;
+use crate::input::ModelInput;
+use crate::layout::{Module, parameter_specs};
+use crate::method::MethodConfig;
+use crate::modulation::Modulation;
+use crate::store::ParameterStore;
+use crate::trace::Trace;
+use crate::weights::{LoadReport, load_pretrained};
+
+/// One task's decoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskHead {
+    /// The task's name; unique in a model.
+    pub name: String,
+    /// Number of classes C, or 1 for a regression.
+    pub num_outputs: usize,
+    /// Squared error against a score instead of cross-entropy over classes.
+    #[serde(default)]
+    pub regression: bool,
+}
+
+impl TaskHead {
+    /// A classification over `classes` classes.
+    pub fn classification(name: &str, classes: usize) -> Self {
+        TaskHead { name: name.to_string(), num_outputs: classes, regression: false }
+    }
+
+    /// A regression with one output.
+    pub fn regression(name: &str) -> Self {
+        TaskHead { name: name.to_string(), num_outputs: 1, regression: true }
+    }
+}
+
+/// Everything that fixes a model's parameters: encoder shapes, method switches, tasks, the longest
+/// sequence L and what is frozen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The encoder's shapes.
+    pub encoder: EncoderConfig,
+    /// The method's switches.
+    pub method: MethodConfig,
+    /// The tasks; a batch's task index points into this list.
+    pub tasks: Vec<TaskHead>,
+    /// Longest sequence L in tokens; conditional attention's block arithmetic starts from it.
+    pub max_length: usize,
+    /// What is frozen.
+    #[serde(default)]
+    pub freeze: Freeze,
+}
+
+impl ModelConfig {
+    /// Checks that everything fits together.
+    ///
+    /// # Errors
+    /// The first thing that does not, with what would be right.
+    pub fn check(&self) -> Result<(), ModelError> {
+        self.encoder.check("encoder configuration")?;
+        self.method.check(&self.encoder, self.max_length)?;
+        if self.tasks.is_empty() {
+            return Err(ModelError::config("tasks", "a model needs at least one task"));
+        }
+        for (index, task) in self.tasks.iter().enumerate() {
+            let field = format!("tasks[{index}] `{}`", task.name);
+            if self.tasks[..index].iter().any(|earlier| earlier.name == task.name) {
+                return Err(ModelError::config(field, "two tasks have this name; rename one"));
+            }
+            if task.num_outputs == 0 || task.num_outputs > 1 << 20 {
+                return Err(ModelError::config(
+                    field,
+                    format!("has {} outputs; expected 1 to {}", task.num_outputs, 1 << 20),
+                ));
+            }
+            if task.regression && task.num_outputs != 1 {
+                return Err(ModelError::config(
+                    field,
+                    format!("is a regression with {} outputs; expected 1", task.num_outputs),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The result of a forward pass.
+#[derive(Debug)]
+pub struct Output {
+    /// Pooler (dense and tanh) on the first token of each sequence, [B, D].
+    pub pooled: Tensor,
+    /// Hidden states of all tokens, [N, D]; only from [`Model::forward_all`].
+    pub sequence: Option<Tensor>,
+    layout: Packing,
+}
+
+impl Output {
+    /// Layout of `pooled`: B sequences of one row.
+    pub fn layout(&self) -> &Packing {
+        &self.layout
+    }
+}
+
+/// A model with its parameters.
+#[derive(Debug)]
+pub struct Model {
+    config: ModelConfig,
+    store: ParameterStore,
+    device: Device,
+    /// Whether a step can change the modulation.
+    modulation_trained: bool,
+    /// The modulation and the parameters' version it was computed from.
+    cache: RefCell<Option<(i64, Modulation)>>,
+    /// A leaf that shows whether autograd records.
+    probe: Tensor,
+}
+
+impl Model {
+    /// A model with all parameters at their seeded start: the same bytes on every machine.
+    ///
+    /// # Errors
+    /// The configuration is not valid, or the device is not there.
+    pub fn new(config: &ModelConfig, device: Device, seed: u64) -> Result<Self, ModelError> {
+        let specs = parameter_specs(config)?;
+        let store = ParameterStore::new(&specs, device, seed)?;
+        let modulation_trained = store.entries().iter().any(|entry| {
+            entry.trainable
+                && (entry.name.contains("LayerNorm")
+                    || !matches!(
+                        entry.module,
+                        Module::Embeddings | Module::Layers | Module::Pooler | Module::Heads
+                    ))
+        });
+        Ok(Model {
+            config: config.clone(),
+            store,
+            device,
+            modulation_trained,
+            cache: RefCell::new(None),
+            probe: Tensor::f_zeros([1], (tch::Kind::Float, Device::Cpu))?
+                .f_set_requires_grad(true)?,
+        })
+    }
+
+    /// A model whose encoder comes from a Hugging Face folder (`model.safetensors`, or shards with
+    /// their index); modules and heads start as in [`Model::new`].
+    ///
+    /// # Errors
+    /// As [`Model::new`]; or tensors are missing, unknown, misshapen or of another type: all of them
+    /// are listed at once.
+    pub fn from_pretrained(
+        config: &ModelConfig,
+        dir: &Path,
+        device: Device,
+        seed: u64,
+    ) -> Result<(Self, LoadReport), ModelError> {
+        let model = Model::new(config, device, seed)?;
+        let report = load_pretrained(&model.store, dir)?;
+        Ok((model, report))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &ParameterStore {
+        &self.store
+    }
+
+    /// The table of modulations for all tasks. While autograd does not record (or nothing in it is
+    /// trained) it is computed once and kept until parameters change.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn modulation(&self) -> Result<Modulation, ModelError> {
+        let records = self.probe.f_alias()?.requires_grad();
+        if records && self.modulation_trained {
+            return Modulation::new(&self.config, &self.store);
+        }
+        let version = self.store.version()?;
+        let mut cache = self.cache.borrow_mut();
+        if let Some((kept, modulation)) = cache.as_ref()
+            && *kept == version
+        {
+            return Ok(modulation.shallow_clone());
+        }
+        let modulation = Modulation::new(&self.config, &self.store)?;
+        *cache = Some((version, modulation.shallow_clone()));
+        Ok(modulation)
+    }
+
+    /// Pooled output of a batch. Only first tokens are computed where only they are read.
+    ///
+    /// `dropout` gives the masks' seeds; their probabilities are the encoder configuration's. None
+    /// is evaluation.
+    ///
+    /// # Errors
+    /// The batch does not fit the model (length, ids, tasks), or libtorch refuses.
+    pub fn forward(
+        &self,
+        input: &ModelInput,
+        dropout: Option<&mut DropoutStream>,
+    ) -> Result<Output, ModelError> {
+        self.forward_with(input, &self.modulation()?, dropout)
+    }
+
+    /// [`Model::forward`] with a modulation computed before, for several batches of one step.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_with(
+        &self,
+        input: &ModelInput,
+        modulation: &Modulation,
+        dropout: Option<&mut DropoutStream>,
+    ) -> Result<Output, ModelError> {
+        self.run(input, modulation, dropout, Rows::FirstTokens, None)
+    }
+
+    /// Pooled output and the hidden states of all tokens.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_all(
+        &self,
+        input: &ModelInput,
+        dropout: Option<&mut DropoutStream>,
+    ) -> Result<Output, ModelError> {
+        self.run(input, &self.modulation()?, dropout, Rows::All, None)
+    }
+
+    /// Everything the encoder computes on its way, for all tokens, without dropout.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_traced(&self, input: &ModelInput) -> Result<(Output, Trace), ModelError> {
+        let mut trace = Trace::default();
+        let output = self.run(input, &self.modulation()?, None, Rows::All, Some(&mut trace))?;
+        trace.sequence_output = output.sequence.as_ref().map(Tensor::shallow_clone);
+        trace.pooled = Some(output.pooled.shallow_clone());
+        Ok((output, trace))
+    }
+
+    /// Each sequence's own head: logits by task, entropies, and losses if there are targets.
+    ///
+    /// # Errors
+    /// A target does not fit its head, or libtorch refuses.
+    pub fn heads(
+        &self,
+        output: &Output,
+        targets: Option<&Targets>,
+        dropout: Option<&mut DropoutStream>,
+    ) -> Result<HeadsOutput, ModelError> {
+        let p = self.config.encoder.hidden_dropout_prob;
+        let pooled = match dropout.and_then(|stream| stream.next_with(p)) {
+            Some(dropout) => {
+                let columns = self.config.encoder.hidden_size;
+                let kind = output.pooled.kind();
+                let mask = token_dropout_mask(columns, &dropout, &output.layout, kind)?;
+                output.pooled.f_mul(&mask)?
+            }
+            None => output.pooled.shallow_clone(),
+        };
+        let mut parameters = Vec::with_capacity(self.config.tasks.len());
+        for task in 0..self.config.tasks.len() {
+            let weight = self.store.tracked(&format!("decoders.{task}.model.weight"))?;
+            let bias = self.store.tracked(&format!("decoders.{task}.model.bias"))?;
+            parameters.push((weight, bias));
+        }
+        let heads: Vec<Head<'_>> = parameters
+            .iter()
+            .zip(&self.config.tasks)
+            .map(|((weight, bias), task)| Head { weight, bias, regression: task.regression })
+            .collect();
+        Ok(heads_entropy_loss(&pooled, &heads, &output.layout, targets)?)
+    }
+
+    fn run(
+        &self,
+        input: &ModelInput,
+        modulation: &Modulation,
+        dropout: Option<&mut DropoutStream>,
+        rows: Rows,
+        trace: Option<&mut Trace>,
+    ) -> Result<Output, ModelError> {
+        self.check_input(input)?;
+        let layout = input.packing.first_only()?;
+        let EncoderOutput { first, sequence } = Pass {
+            config: &self.config,
+            store: &self.store,
+            modulation,
+            input,
+            first_tokens: &layout,
+            // A stream with probability 0 turns dropout off.
+            dropout: dropout.filter(|stream| stream.p() > 0.0),
+            rows,
+            trace,
+        }
+        .run()?;
+        let weight = self.store.tracked("bert.pooler.dense.weight")?;
+        let bias = self.store.tracked("bert.pooler.dense.bias")?;
+        let pooled = first.f_linear(&weight, Some(&bias))?.f_tanh()?;
+        Ok(Output { pooled, sequence, layout })
+    }
+
+    fn check_input(&self, input: &ModelInput) -> Result<(), ModelError> {
+        let longest = input.packing.max_len();
+        let limit = self.config.max_length as i64;
+        if longest > limit {
+            return Err(ModelError::Input(format!(
+                "a sequence has {longest} tokens, but the model was made for max_length {limit}; \
+                 truncate it when tokenising"
+            )));
+        }
+        let positions = self.config.encoder.max_sequence_length();
+        if input.max_position >= positions {
+            return Err(ModelError::Input(format!(
+                "position {} is outside the encoder's {positions} positions",
+                input.max_position
+            )));
+        }
+        let tasks = self.config.tasks.len() as i64;
+        if input.packing.num_tasks() > tasks {
+            return Err(ModelError::Input(format!(
+                "the batch has task {}, but the model's tasks are 0 to {}",
+                input.packing.num_tasks() - 1,
+                tasks - 1
+            )));
+        }
+        Ok(())
+    }
+}
