@@ -104,19 +104,17 @@ impl MtUncertainty {
                 }
             })
             .collect();
-        let epsilon = match self.form {
-            UncertaintyForm::Released => score::ENTROPY_EPSILON,
-            UncertaintyForm::Paper => 0.0,
-        };
         let normalised: Vec<f64> = tasks
             .iter()
             .zip(&raw)
             .map(|(task, value)| {
                 let info = &infos[*task as usize];
-                if info.regression {
-                    *value
-                } else {
-                    value / ((info.num_outputs as f64).ln() + epsilon)
+                match self.form {
+                    _ if info.regression => *value,
+                    UncertaintyForm::Released => {
+                        score::normalised_entropy(*value, info.num_outputs)
+                    }
+                    UncertaintyForm::Paper => value / (info.num_outputs as f64).ln(),
                 }
             })
             .collect();
