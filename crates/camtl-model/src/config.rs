@@ -169,8 +169,10 @@ impl EncoderConfig {
     /// # Errors
     /// As [`EncoderConfig::from_dir`].
     pub fn from_json(text: &str, origin: &str) -> Result<Self, ModelError> {
-        let fail =
-            |problem: String| ModelError::Encoder { origin: origin.to_string(), problem };
+        let fail = |problem: String| ModelError::Encoder {
+            origin: origin.to_string(),
+            problem,
+        };
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| fail(format!("not JSON: {error}")))?;
         let Some(object) = value.as_object() else {
@@ -207,8 +209,12 @@ impl EncoderConfig {
     /// A size that is not positive or absurdly large, heads that do not divide the width, a
     /// probability outside [0, 1).
     pub fn check(&self, origin: &str) -> Result<(), ModelError> {
-        let fail =
-            |problem: String| Err(ModelError::Encoder { origin: origin.to_string(), problem });
+        let fail = |problem: String| {
+            Err(ModelError::Encoder {
+                origin: origin.to_string(),
+                problem,
+            })
+        };
         // Far above any real encoder, and small enough that every product of two fits in i64.
         const LIMIT: i64 = 1 << 26;
         for (field, value) in [
@@ -232,7 +238,10 @@ impl EncoderConfig {
         }
         for (field, value) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
-            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
         ] {
             if !(0.0..1.0).contains(&value) {
                 return fail(format!("{field} is {value}; expected a number in [0, 1)"));

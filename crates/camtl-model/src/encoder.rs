@@ -57,7 +57,10 @@ pub(crate) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(crate) fn run(mut self) -> Result<EncoderOutput, ModelError> {
         let layers = self.config.encoder.num_hidden_layers;
-        let mut hidden = Hidden { rows: self.embed()?, layout: &self.input.packing };
+        let mut hidden = Hidden {
+            rows: self.embed()?,
+            layout: &self.input.packing,
+        };
         let mut stream: Option<Tensor> = None;
         for index in 0..layers {
             let last = index + 1 == layers;
@@ -67,7 +70,9 @@ impl<'a> Pass<'a> {
             }
             if let Some(trace) = self.trace.as_deref_mut() {
                 trace.hidden_states.push(hidden.rows.shallow_clone());
-                trace.skip_path.extend(stream.as_ref().map(Tensor::shallow_clone));
+                trace
+                    .skip_path
+                    .extend(stream.as_ref().map(Tensor::shallow_clone));
             }
         }
         let output = match stream {
@@ -78,7 +83,10 @@ impl<'a> Pass<'a> {
             },
         };
         Ok(match self.rows {
-            Rows::FirstTokens => EncoderOutput { first: output, sequence: None },
+            Rows::FirstTokens => EncoderOutput {
+                first: output,
+                sequence: None,
+            },
             Rows::All => EncoderOutput {
                 first: output.f_index_select(0, self.input.packing.first_rows())?,
                 sequence: Some(output),
@@ -88,12 +96,16 @@ impl<'a> Pass<'a> {
 
     fn hidden_dropout(&mut self) -> Option<Dropout> {
         let p = self.config.encoder.hidden_dropout_prob;
-        self.dropout.as_deref_mut().and_then(|stream| stream.next_with(p))
+        self.dropout
+            .as_deref_mut()
+            .and_then(|stream| stream.next_with(p))
     }
 
     fn attention_dropout(&mut self) -> Option<Dropout> {
         let p = self.config.encoder.attention_probs_dropout_prob;
-        self.dropout.as_deref_mut().and_then(|stream| stream.next_with(p))
+        self.dropout
+            .as_deref_mut()
+            .and_then(|stream| stream.next_with(p))
     }
 
     /// `FiLM(dropout(LN(word + position + segment)))`.
@@ -109,8 +121,10 @@ impl<'a> Pass<'a> {
             shifted = self.input.position_ids.f_add_scalar(offset)?;
             &shifted
         };
-        let (word, position) =
-            (table("word_embeddings.weight")?, table("position_embeddings.weight")?);
+        let (word, position) = (
+            table("word_embeddings.weight")?,
+            table("position_embeddings.weight")?,
+        );
         let token_type = table("token_type_embeddings.weight")?;
         let (weight, bias) = (table("LayerNorm.weight")?, table("LayerNorm.bias")?);
         let embedding = Embedding {
@@ -125,7 +139,11 @@ impl<'a> Pass<'a> {
             eps: encoder.layer_norm_eps,
         };
         let packing = &self.input.packing;
-        let alignment = self.modulation.alignment.as_ref().map(|film| (&film.gamma, &film.beta));
+        let alignment = self
+            .modulation
+            .alignment
+            .as_ref()
+            .map(|film| (&film.gamma, &film.beta));
         let Some(trace) = self.trace.as_deref_mut() else {
             return Ok(embed_norm_film(&embedding, alignment, dropout, packing)?);
         };
@@ -153,7 +171,9 @@ impl<'a> Pass<'a> {
 
         let attended = self.attention(&hidden.rows, index, last, tail, &names)?;
         let (residual, layout) = if tail {
-            let first = hidden.rows.f_index_select(0, self.input.packing.first_rows())?;
+            let first = hidden
+                .rows
+                .f_index_select(0, self.input.packing.first_rows())?;
             (first, self.first_tokens)
         } else {
             (hidden.rows, hidden.layout)
@@ -199,7 +219,10 @@ impl<'a> Pass<'a> {
         if let Some(trace) = self.trace.as_deref_mut() {
             trace.attention_outputs.push(attention_output);
         }
-        Ok(Hidden { rows: output, layout })
+        Ok(Hidden {
+            rows: output,
+            layout,
+        })
     }
 
     fn attention(
@@ -219,7 +242,14 @@ impl<'a> Pass<'a> {
         let band = self.modulation.layers[index as usize].band.as_ref();
         if !last {
             let qkv = Qkv::Joint(&projected);
-            return Ok(cond_attention(qkv, heads, band, dropout, packing, Queries::All)?);
+            return Ok(cond_attention(
+                qkv,
+                heads,
+                band,
+                dropout,
+                packing,
+                Queries::All,
+            )?);
         }
         let name = format!("{}.self.query", names.attention);
         let (q, queries) = if tail {
@@ -230,9 +260,15 @@ impl<'a> Pass<'a> {
         };
         let mut halves = projected.f_chunk(2, 1)?.into_iter();
         let (Some(k), Some(v)) = (halves.next(), halves.next()) else {
-            return Err(ModelError::Input(format!("`{name}` has no keys and values")));
+            return Err(ModelError::Input(format!(
+                "`{name}` has no keys and values"
+            )));
         };
-        let qkv = Qkv::Separate { q: &q, k: &k, v: &v };
+        let qkv = Qkv::Separate {
+            q: &q,
+            k: &k,
+            v: &v,
+        };
         Ok(cond_attention(qkv, heads, band, dropout, packing, queries)?)
     }
 
@@ -262,7 +298,11 @@ impl<'a> Pass<'a> {
         with_dropout: bool,
         layout: &Packing,
     ) -> Result<Tensor, ModelError> {
-        let dropout = if with_dropout { self.hidden_dropout() } else { None };
+        let dropout = if with_dropout {
+            self.hidden_dropout()
+        } else {
+            None
+        };
         let eps = self.config.encoder.layer_norm_eps;
         let residual = Some(residual);
         Ok(match rows {
@@ -302,7 +342,9 @@ impl<'a> Pass<'a> {
     ) -> Result<Tensor, ModelError> {
         let whole = std::ptr::eq(hidden.layout, &raw const self.input.packing);
         let (rows, layout) = if whole && self.rows == Rows::FirstTokens {
-            let first = hidden.rows.f_index_select(0, self.input.packing.first_rows())?;
+            let first = hidden
+                .rows
+                .f_index_select(0, self.input.packing.first_rows())?;
             (first, self.first_tokens)
         } else {
             (hidden.rows.shallow_clone(), hidden.layout)

@@ -67,12 +67,19 @@ pub enum ModelError {
 impl ModelError {
     /// An [`ModelError::Io`] for `path`.
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        ModelError::Io { action, path: path.to_path_buf(), source }
+        ModelError::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     /// An [`ModelError::Config`] for `field`.
     pub(crate) fn config(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        ModelError::Config { field: field.into(), problem: problem.into() }
+        ModelError::Config {
+            field: field.into(),
+            problem: problem.into(),
+        }
     }
 }
 

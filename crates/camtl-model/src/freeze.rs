@@ -81,7 +81,10 @@ impl FromStr for Freeze {
         }
         let range = text.split_once('-').unwrap_or((text, text));
         let number = |part: &str| {
-            part.trim().parse::<i64>().ok().filter(|value| (0..1 << 26).contains(value))
+            part.trim()
+                .parse::<i64>()
+                .ok()
+                .filter(|value| (0..1 << 26).contains(value))
         };
         match (number(range.0), number(range.1)) {
             (Some(first), Some(last)) if first <= last => Ok(Freeze::Layers { first, last }),
@@ -116,8 +119,12 @@ impl Freeze {
                 if name.starts_with("bert.embeddings.") {
                     return true;
                 }
-                let Some(layer) = layer_of(name) else { return false };
-                let excepted = TRAINED_IN_FROZEN_LAYERS.iter().any(|part| name.contains(part))
+                let Some(layer) = layer_of(name) else {
+                    return false;
+                };
+                let excepted = TRAINED_IN_FROZEN_LAYERS
+                    .iter()
+                    .any(|part| name.contains(part))
                     || (attention == FrozenAttentionGenerators::Trained
                         && name.contains(ATTENTION_GENERATOR));
                 (*first..=*last).contains(&layer) && !excepted
@@ -166,14 +173,20 @@ impl Freeze {
 
 /// The number in `bert.encoder.layer.N.`; none for every other name.
 pub(crate) fn layer_of(name: &str) -> Option<i64> {
-    name.strip_prefix("bert.encoder.layer.")?.split('.').next()?.parse().ok()
+    name.strip_prefix("bert.encoder.layer.")?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Whether `pattern`, in which `*` stands for any text, matches the whole of `name`.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
     let mut parts = parts.peekable();
     if parts.peek().is_none() {
         return rest.is_empty();
@@ -213,8 +226,14 @@ mod tests {
 
     #[test]
     fn adapters_of_the_large_model_are_no_layers() {
-        assert_eq!(layer_of("bert.encoder.adapter_layer.3.emb_transf.weight"), None);
-        assert_eq!(layer_of("bert.encoder.layer.13.output.dense.bias"), Some(13));
+        assert_eq!(
+            layer_of("bert.encoder.adapter_layer.3.emb_transf.weight"),
+            None
+        );
+        assert_eq!(
+            layer_of("bert.encoder.layer.13.output.dense.bias"),
+            Some(13)
+        );
     }
 
     #[test]
@@ -224,10 +243,16 @@ mod tests {
             assert_eq!(serde_json::to_string(&freeze).unwrap(), text);
         }
         for text in ["\"4-0\"", "\"half\"", "\"-1\"", "\"0-\""] {
-            let error = serde_json::from_str::<Freeze>(text).unwrap_err().to_string();
+            let error = serde_json::from_str::<Freeze>(text)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("range of layers"), "{text}: {error}");
         }
-        assert!(Freeze::Layers { first: 0, last: 4 }.check(4, std::iter::empty()).is_err());
+        assert!(
+            Freeze::Layers { first: 0, last: 4 }
+                .check(4, std::iter::empty())
+                .is_err()
+        );
         let error = Freeze::Patterns(vec!["bert.embedings.*".into()])
             .check(4, ["bert.embeddings.x"].into_iter())
             .unwrap_err();

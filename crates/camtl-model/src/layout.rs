@@ -133,7 +133,11 @@ pub(crate) struct LayerNames {
 
 impl LayerNames {
     pub(crate) fn new(method: &MethodConfig, encoder: &EncoderConfig, layer: i64) -> Self {
-        let new = if method.is_from_scratch(encoder, layer) { "new_" } else { "" };
+        let new = if method.is_from_scratch(encoder, layer) {
+            "new_"
+        } else {
+            ""
+        };
         let prefix = format!("bert.encoder.layer.{layer}");
         LayerNames {
             attention: format!("{prefix}.{new}attention"),
@@ -155,13 +159,19 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn push(&mut self, name: String, shape: &[i64], module: Module, init: Init) -> &mut ParameterSpec {
+    fn push(
+        &mut self,
+        name: String,
+        shape: &[i64],
+        module: Module,
+        init: Init,
+    ) -> &mut ParameterSpec {
         let pretrained = (module.is_backbone() && !name.contains(".new_"))
             .then(|| name.trim_start_matches("bert.").to_string());
-        let trainable = !self
-            .config
-            .freeze
-            .freezes(&name, self.config.method.attention_generators_in_frozen_layers);
+        let trainable = !self.config.freeze.freezes(
+            &name,
+            self.config.method.attention_generators_in_frozen_layers,
+        );
         self.specs.push(ParameterSpec {
             name,
             shape: shape.to_vec(),
@@ -194,10 +204,20 @@ impl Builder<'_> {
         };
         let width = self.config.encoder.hidden_size;
         let block = |block| of_task_vector.then_some(block);
-        self.push(format!("{name}.gb_weights.weight"), &[out, width], module, init).block =
-            block(Block::TaskMapWeight);
-        self.push(format!("{name}.gb_weights.bias"), &[out], module, Init::Zeros).block =
-            block(Block::TaskMapBias);
+        self.push(
+            format!("{name}.gb_weights.weight"),
+            &[out, width],
+            module,
+            init,
+        )
+        .block = block(Block::TaskMapWeight);
+        self.push(
+            format!("{name}.gb_weights.bias"),
+            &[out],
+            module,
+            Init::Zeros,
+        )
+        .block = block(Block::TaskMapBias);
     }
 
     fn norm(&mut self, name: &str, module: Module, conditional: bool) {
@@ -205,8 +225,17 @@ impl Builder<'_> {
         self.push(format!("{name}.weight"), &[width], module, Init::Ones);
         self.push(format!("{name}.bias"), &[width], module, Init::Zeros);
         if conditional {
-            let owner = if module == Module::Layers { Module::LayerNorm } else { module };
-            self.generator(&format!("{name}.ln_weight_modulation"), 2 * width, owner, true);
+            let owner = if module == Module::Layers {
+                Module::LayerNorm
+            } else {
+                module
+            };
+            self.generator(
+                &format!("{name}.ln_weight_modulation"),
+                2 * width,
+                owner,
+                true,
+            );
         }
     }
 
@@ -214,13 +243,38 @@ impl Builder<'_> {
         let width = self.config.encoder.hidden_size;
         let narrow = bottleneck_width(&self.config.encoder);
         let init = self.normal();
-        self.push(format!("{name}.emb_transf.weight"), &[width, width], Module::Bottleneck, init)
-            .block = Some(Block::TaskMapWeight);
-        self.push(format!("{name}.emb_transf.bias"), &[width], Module::Bottleneck, Init::Zeros)
-            .block = Some(Block::TaskMapBias);
-        self.generator(&format!("{name}.hidden_modulation"), 2 * width, Module::Bottleneck, false);
-        self.linear(&format!("{name}.down_proj_layer"), narrow, width, Module::Bottleneck);
-        self.linear(&format!("{name}.up_proj_layer"), width, narrow, Module::Bottleneck);
+        self.push(
+            format!("{name}.emb_transf.weight"),
+            &[width, width],
+            Module::Bottleneck,
+            init,
+        )
+        .block = Some(Block::TaskMapWeight);
+        self.push(
+            format!("{name}.emb_transf.bias"),
+            &[width],
+            Module::Bottleneck,
+            Init::Zeros,
+        )
+        .block = Some(Block::TaskMapBias);
+        self.generator(
+            &format!("{name}.hidden_modulation"),
+            2 * width,
+            Module::Bottleneck,
+            false,
+        );
+        self.linear(
+            &format!("{name}.down_proj_layer"),
+            narrow,
+            width,
+            Module::Bottleneck,
+        );
+        self.linear(
+            &format!("{name}.up_proj_layer"),
+            width,
+            narrow,
+            Module::Bottleneck,
+        );
         let method = &self.config.method;
         if method.bottleneck_residual == BottleneckResidual::LayerOutput
             && method.generator_init == GeneratorInit::Zero
@@ -261,10 +315,20 @@ impl Builder<'_> {
             self.push(name, &[width], Module::Layers, Init::Zeros).block =
                 joint.then_some(Block::QkvBias(layer));
         }
-        self.linear(&format!("{}.output.dense", names.attention), width, width, Module::Layers);
+        self.linear(
+            &format!("{}.output.dense", names.attention),
+            width,
+            width,
+            Module::Layers,
+        );
         let norm = format!("{}.output.LayerNorm", names.attention);
         self.norm(&norm, Module::Layers, conditional_norm);
-        self.linear(&names.intermediate, encoder.intermediate_size, width, Module::Layers);
+        self.linear(
+            &names.intermediate,
+            encoder.intermediate_size,
+            width,
+            Module::Layers,
+        );
         let dense = format!("{}.dense", names.output);
         self.linear(&dense, width, encoder.intermediate_size, Module::Layers);
         let norm = format!("{}.LayerNorm", names.output);
@@ -285,7 +349,10 @@ pub(crate) fn parameter_specs(config: &ModelConfig) -> Result<Vec<ParameterSpec>
     let encoder = &config.encoder;
     let method = &config.method;
     let width = encoder.hidden_size;
-    let mut builder = Builder { config, specs: Vec::new() };
+    let mut builder = Builder {
+        config,
+        specs: Vec::new(),
+    };
     let init = builder.normal();
     if method.is_conditional() {
         let name = "bert.task_type_embeddings.weight".to_string();

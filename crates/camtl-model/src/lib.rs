@@ -14,6 +14,8 @@
 //! | [`modulation`] | the table of task modulations |
 //! | [`model`] | the model and its forward pass |
 //! | [`weights`] | reading and writing weight files, the only place that does |
+//! | [`manifest`] | saving and loading a whole model |
+//! | [`export`] | one task as a plain Hugging Face folder |
 //!
 //! ```
 //! use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, TaskHead};
@@ -38,10 +40,12 @@
 pub mod config;
 mod encoder;
 mod error;
+pub mod export;
 pub mod freeze;
 mod init;
 pub mod input;
 mod layout;
+pub mod manifest;
 pub mod method;
 pub mod model;
 pub mod modulation;
@@ -52,9 +56,11 @@ pub mod weights;
 
 pub use config::{Activation, EncoderConfig, ModelType};
 pub use error::ModelError;
+pub use export::{BesideModule, HfExport};
 pub use freeze::Freeze;
 pub use input::ModelInput;
 pub use layout::Module;
+pub use manifest::Manifest;
 pub use method::{
     AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
     FrozenAttentionGenerators, GeneratorInit, LayerNormModulation, MethodConfig, MethodOptions,

@@ -231,11 +231,15 @@ impl From<MethodOptions> for MethodConfig {
                 .conditional_bottleneck
                 .unwrap_or(base.conditional_bottleneck),
             generator_init: options.generator_init.unwrap_or(base.generator_init),
-            attention_modulation: options.attention_modulation.unwrap_or(base.attention_modulation),
+            attention_modulation: options
+                .attention_modulation
+                .unwrap_or(base.attention_modulation),
             attention_layers: options.attention_layers.unwrap_or(base.attention_layers),
             layer_norm: options.layer_norm.unwrap_or(base.layer_norm),
             base_top_layer: options.base_top_layer.unwrap_or(base.base_top_layer),
-            bottleneck_residual: options.bottleneck_residual.unwrap_or(base.bottleneck_residual),
+            bottleneck_residual: options
+                .bottleneck_residual
+                .unwrap_or(base.bottleneck_residual),
             attention_generators_in_frozen_layers: options
                 .attention_generators_in_frozen_layers
                 .unwrap_or(base.attention_generators_in_frozen_layers),
@@ -418,7 +422,13 @@ mod tests {
         assert!(error.contains("128, 192, 256, 384"), "{error}");
         let large = EncoderConfig::bert_large_cased();
         assert!(method.check(&large, 512).is_ok() && method.check(&large, 192).is_err());
-        assert!(method.check(&base, 1024).unwrap_err().to_string().contains("1 to 512"));
+        assert!(
+            method
+                .check(&base, 1024)
+                .unwrap_err()
+                .to_string()
+                .contains("1 to 512")
+        );
         assert!(MethodConfig::plain().check(&base, 100).is_ok());
     }
 
@@ -428,7 +438,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("attention_layers"), "{error}");
-        let none = MethodConfig { variant: Variant::None, ..MethodConfig::new(Preset::Paper, Variant::Base) };
+        let none = MethodConfig {
+            variant: Variant::None,
+            ..MethodConfig::new(Preset::Paper, Variant::Base)
+        };
         assert!(none.check(&EncoderConfig::bert_base_cased(), 128).is_err());
     }
 }

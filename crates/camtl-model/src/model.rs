@@ -27,7 +27,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use camtl_ops::{DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask};
+use camtl_ops::{
+    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -59,12 +61,20 @@ pub struct TaskHead {
 impl TaskHead {
     /// A classification over `classes` classes.
     pub fn classification(name: &str, classes: usize) -> Self {
-        TaskHead { name: name.to_string(), num_outputs: classes, regression: false }
+        TaskHead {
+            name: name.to_string(),
+            num_outputs: classes,
+            regression: false,
+        }
     }
 
     /// A regression with one output.
     pub fn regression(name: &str) -> Self {
-        TaskHead { name: name.to_string(), num_outputs: 1, regression: true }
+        TaskHead {
+            name: name.to_string(),
+            num_outputs: 1,
+            regression: true,
+        }
     }
 }
 
@@ -95,23 +105,39 @@ impl ModelConfig {
         self.encoder.check("encoder configuration")?;
         self.method.check(&self.encoder, self.max_length)?;
         if self.tasks.is_empty() {
-            return Err(ModelError::config("tasks", "a model needs at least one task"));
+            return Err(ModelError::config(
+                "tasks",
+                "a model needs at least one task",
+            ));
         }
         for (index, task) in self.tasks.iter().enumerate() {
             let field = format!("tasks[{index}] `{}`", task.name);
-            if self.tasks[..index].iter().any(|earlier| earlier.name == task.name) {
-                return Err(ModelError::config(field, "two tasks have this name; rename one"));
+            if self.tasks[..index]
+                .iter()
+                .any(|earlier| earlier.name == task.name)
+            {
+                return Err(ModelError::config(
+                    field,
+                    "two tasks have this name; rename one",
+                ));
             }
             if task.num_outputs == 0 || task.num_outputs > 1 << 20 {
                 return Err(ModelError::config(
                     field,
-                    format!("has {} outputs; expected 1 to {}", task.num_outputs, 1 << 20),
+                    format!(
+                        "has {} outputs; expected 1 to {}",
+                        task.num_outputs,
+                        1 << 20
+                    ),
                 ));
             }
             if task.regression && task.num_outputs != 1 {
                 return Err(ModelError::config(
                     field,
-                    format!("is a regression with {} outputs; expected 1", task.num_outputs),
+                    format!(
+                        "is a regression with {} outputs; expected 1",
+                        task.num_outputs
+                    ),
                 ));
             }
         }
@@ -277,7 +303,13 @@ impl Model {
     /// As [`Model::forward`].
     pub fn forward_traced(&self, input: &ModelInput) -> Result<(Output, Trace), ModelError> {
         let mut trace = Trace::default();
-        let output = self.run(input, &self.modulation()?, None, Rows::All, Some(&mut trace))?;
+        let output = self.run(
+            input,
+            &self.modulation()?,
+            None,
+            Rows::All,
+            Some(&mut trace),
+        )?;
         trace.sequence_output = output.sequence.as_ref().map(Tensor::shallow_clone);
         trace.pooled = Some(output.pooled.shallow_clone());
         Ok((output, trace))
@@ -305,16 +337,27 @@ impl Model {
         };
         let mut parameters = Vec::with_capacity(self.config.tasks.len());
         for task in 0..self.config.tasks.len() {
-            let weight = self.store.tracked(&format!("decoders.{task}.model.weight"))?;
+            let weight = self
+                .store
+                .tracked(&format!("decoders.{task}.model.weight"))?;
             let bias = self.store.tracked(&format!("decoders.{task}.model.bias"))?;
             parameters.push((weight, bias));
         }
         let heads: Vec<Head<'_>> = parameters
             .iter()
             .zip(&self.config.tasks)
-            .map(|((weight, bias), task)| Head { weight, bias, regression: task.regression })
+            .map(|((weight, bias), task)| Head {
+                weight,
+                bias,
+                regression: task.regression,
+            })
             .collect();
-        Ok(heads_entropy_loss(&pooled, &heads, &output.layout, targets)?)
+        Ok(heads_entropy_loss(
+            &pooled,
+            &heads,
+            &output.layout,
+            targets,
+        )?)
     }
 
     fn run(
@@ -342,7 +385,11 @@ impl Model {
         let weight = self.store.tracked("bert.pooler.dense.weight")?;
         let bias = self.store.tracked("bert.pooler.dense.bias")?;
         let pooled = first.f_linear(&weight, Some(&bias))?.f_tanh()?;
-        Ok(Output { pooled, sequence, layout })
+        Ok(Output {
+            pooled,
+            sequence,
+            layout,
+        })
     }
 
     fn check_input(&self, input: &ModelInput) -> Result<(), ModelError> {

@@ -73,13 +73,19 @@ pub struct Modulation {
 
 impl Film {
     fn shallow_clone(&self) -> Self {
-        Film { gamma: self.gamma.shallow_clone(), beta: self.beta.shallow_clone() }
+        Film {
+            gamma: self.gamma.shallow_clone(),
+            beta: self.beta.shallow_clone(),
+        }
     }
 }
 
 impl NormRows {
     fn shallow_clone(&self) -> Self {
-        NormRows { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+        NormRows {
+            weight: self.weight.shallow_clone(),
+            bias: self.bias.shallow_clone(),
+        }
     }
 }
 
@@ -166,7 +172,10 @@ impl<'a> Evaluation<'a> {
             .transpose()?;
         let mut task_vectors = None;
         let mut maps = BTreeMap::new();
-        if let Some(z) = task_embeddings.as_ref().filter(|_| method.reads_transformed_task()) {
+        if let Some(z) = task_embeddings
+            .as_ref()
+            .filter(|_| method.reads_transformed_task())
+        {
             let weight = store.tracked("bert.encoder.task_transformation.weight")?;
             let bias = store.tracked("bert.encoder.task_transformation.bias")?;
             let z = z.f_linear(&weight, Some(&bias))?;
@@ -175,7 +184,13 @@ impl<'a> Evaluation<'a> {
             }
             task_vectors = Some(z);
         }
-        Ok(Evaluation { config, store, task_embeddings, task_vectors, maps })
+        Ok(Evaluation {
+            config,
+            store,
+            task_embeddings,
+            task_vectors,
+            maps,
+        })
     }
 
     fn run(mut self) -> Result<Modulation, ModelError> {
@@ -216,22 +231,30 @@ impl<'a> Evaluation<'a> {
             }
             layers.push(layer);
         }
-        Ok(Modulation { task_vectors: self.task_vectors, alignment, layers })
+        Ok(Modulation {
+            task_vectors: self.task_vectors,
+            alignment,
+            layers,
+        })
     }
 
     /// The halves of a generator that reads z'.
     fn take(&mut self, name: &str) -> Result<Vec<Tensor>, ModelError> {
-        self.maps.remove(name).ok_or_else(|| ModelError::UnknownParameter {
-            name: format!("{name}.weight"),
-            hint: String::new(),
-        })
+        self.maps
+            .remove(name)
+            .ok_or_else(|| ModelError::UnknownParameter {
+                name: format!("{name}.weight"),
+                hint: String::new(),
+            })
     }
 
     fn take_pair(&mut self, name: &str) -> Result<(Tensor, Tensor), ModelError> {
         let mut parts = self.take(name)?.into_iter();
         match (parts.next(), parts.next()) {
             (Some(gamma), Some(beta)) => Ok((gamma, beta)),
-            _ => Err(ModelError::Input(format!("`{name}` has no gain and offset"))),
+            _ => Err(ModelError::Input(format!(
+                "`{name}` has no gain and offset"
+            ))),
         }
     }
 
@@ -242,7 +265,9 @@ impl<'a> Evaluation<'a> {
         let mut halves = z.f_linear(&weight, Some(&bias))?.f_chunk(2, 1)?.into_iter();
         match (halves.next(), halves.next()) {
             (Some(gamma), Some(beta)) => Ok(Film { gamma, beta }),
-            _ => Err(ModelError::Input(format!("`{name}` has no gain and offset"))),
+            _ => Err(ModelError::Input(format!(
+                "`{name}` has no gain and offset"
+            ))),
         }
     }
 
@@ -255,7 +280,9 @@ impl<'a> Evaluation<'a> {
     }
 
     fn band(&mut self, name: &str) -> Result<Tensor, ModelError> {
-        let matrix = self.store.tracked(&format!("{name}.random_weight_matrix"))?;
+        let matrix = self
+            .store
+            .tracked(&format!("{name}.random_weight_matrix"))?;
         let (gamma, beta) = self.take_pair(&format!("{name}.cond_block_diag_attn.gb_weights"))?;
         let width = matrix.size().get(1).copied().unwrap_or(1);
         Ok(match self.config.method.attention_modulation {
@@ -273,10 +300,14 @@ impl<'a> Evaluation<'a> {
         let (gamma, beta) = self.take_pair(&format!("{name}.ln_weight_modulation.gb_weights"))?;
         let scaled = gamma.f_add_scalar(1.0)?.f_mul(&weight)?;
         Ok(match self.config.method.layer_norm {
-            LayerNormModulation::Weight => NormRows { weight: scaled.f_add(&beta)?, bias },
-            LayerNormModulation::WeightAndBias => {
-                NormRows { weight: scaled, bias: beta.f_add(&bias)? }
-            }
+            LayerNormModulation::Weight => NormRows {
+                weight: scaled.f_add(&beta)?,
+                bias,
+            },
+            LayerNormModulation::WeightAndBias => NormRows {
+                weight: scaled,
+                bias: beta.f_add(&bias)?,
+            },
         })
     }
 }
@@ -290,8 +321,10 @@ fn apply_maps(
     members: &[(&str, i64)],
     maps: &mut BTreeMap<String, Vec<Tensor>>,
 ) -> Result<(), ModelError> {
-    let names: Vec<&str> =
-        members.iter().map(|(name, _)| name.trim_end_matches(".weight")).collect();
+    let names: Vec<&str> = members
+        .iter()
+        .map(|(name, _)| name.trim_end_matches(".weight"))
+        .collect();
     let bias = stacked_bias(store, &names)?;
     let mut sizes = Vec::new();
     for (name, &(_, rows)) in names.iter().zip(members) {
@@ -302,8 +335,10 @@ fn apply_maps(
             sizes.push(rows);
         }
     }
-    let mut pieces =
-        z.f_linear(weight, Some(&bias))?.f_split_with_sizes(&sizes[..], 1)?.into_iter();
+    let mut pieces = z
+        .f_linear(weight, Some(&bias))?
+        .f_split_with_sizes(&sizes[..], 1)?
+        .into_iter();
     for name in names {
         let count = if name.ends_with("gb_weights") { 2 } else { 1 };
         maps.insert(name.to_string(), pieces.by_ref().take(count).collect());

@@ -75,11 +75,18 @@ impl ParameterReport {
         let specs = parameter_specs(config)?;
         let mut modules: Vec<ModuleCount> = Module::ALL
             .iter()
-            .map(|&module| ModuleCount { module, total: 0, trained: 0 })
+            .map(|&module| ModuleCount {
+                module,
+                total: 0,
+                trained: 0,
+            })
             .collect();
         for spec in &specs {
             let numel = spec.numel() as u64;
-            for count in modules.iter_mut().filter(|count| count.module == spec.module) {
+            for count in modules
+                .iter_mut()
+                .filter(|count| count.module == spec.module)
+            {
                 count.total += numel;
                 count.trained += if spec.trainable { numel } else { 0 };
             }
@@ -97,7 +104,11 @@ impl ParameterReport {
         let backbone = sum(|count| count.total, true);
         let backbone_trained = sum(|count| count.trained, true);
         let width = config.encoder.hidden_size as u64;
-        let embedding = if config.method.is_conditional() { width } else { 0 };
+        let embedding = if config.method.is_conditional() {
+            width
+        } else {
+            0
+        };
         let tasks = config.tasks.len();
         Ok(ParameterReport {
             total,
@@ -119,7 +130,11 @@ impl ParameterReport {
             .iter()
             .copied()
             .find(|count| count.module == module)
-            .unwrap_or(ModuleCount { module, total: 0, trained: 0 })
+            .unwrap_or(ModuleCount {
+                module,
+                total: 0,
+                trained: 0,
+            })
     }
 
     /// Share of the backbone that is frozen, in [0, 1].

@@ -147,7 +147,11 @@ impl ParameterStore {
                     .f_set_requires_grad(true)?,
                 None => Tensor::f_zeros(&shape[..], options)?,
             };
-            leaves.push(Leaf { tensor, offset: offsets[group], members: members.len() });
+            leaves.push(Leaf {
+                tensor,
+                offset: offsets[group],
+                members: members.len(),
+            });
         }
         let entries = specs
             .iter()
@@ -167,9 +171,20 @@ impl ParameterStore {
                 }
             })
             .collect();
-        let trained = specs.iter().filter(|spec| spec.trainable).map(ParameterSpec::numel).sum();
-        let mut store =
-            ParameterStore { entries, index, blocks, leaves, flat, flat_grad, trained };
+        let trained = specs
+            .iter()
+            .filter(|spec| spec.trainable)
+            .map(ParameterSpec::numel)
+            .sum();
+        let mut store = ParameterStore {
+            entries,
+            index,
+            blocks,
+            leaves,
+            flat,
+            flat_grad,
+            trained,
+        };
         store.attach_gradients()?;
         for (at, spec) in specs.iter().enumerate() {
             let values = init::values(seed, &spec.name, spec.numel() as usize, spec.init);
@@ -184,8 +199,10 @@ impl ParameterStore {
         for leaf in &mut self.leaves {
             if let Some(offset) = leaf.offset {
                 let numel = leaf.tensor.numel() as i64;
-                let view =
-                    self.flat_grad.f_narrow(0, offset, numel)?.f_view(&leaf.tensor.size()[..])?;
+                let view = self
+                    .flat_grad
+                    .f_narrow(0, offset, numel)?
+                    .f_view(&leaf.tensor.size()[..])?;
                 set_grad_view(&mut leaf.tensor, &view)?;
             }
         }
@@ -221,7 +238,7 @@ impl ParameterStore {
     /// # Errors
     /// libtorch refuses.
     pub fn zero_grad(&self) -> Result<(), ModelError> {
-        no_grad(|| self.flat_grad.shallow_clone().f_zero_())?;
+        let _ = no_grad(|| self.flat_grad.shallow_clone().f_zero_())?;
         Ok(())
     }
 
@@ -271,7 +288,10 @@ impl ParameterStore {
         entry
             .offset
             .map(|offset| {
-                Ok(self.flat_grad.f_narrow(0, offset, entry.numel())?.f_view(&entry.shape[..])?)
+                Ok(self
+                    .flat_grad
+                    .f_narrow(0, offset, entry.numel())?
+                    .f_view(&entry.shape[..])?)
             })
             .transpose()
     }
@@ -299,14 +319,20 @@ impl ParameterStore {
     fn value_at(&self, at: usize) -> Result<Tensor, ModelError> {
         let entry = &self.entries[at];
         let rows = entry.shape.first().copied().unwrap_or(1);
-        Ok(self.leaves[entry.leaf].tensor.f_detach()?.f_narrow(0, entry.row, rows)?)
+        Ok(self.leaves[entry.leaf]
+            .tensor
+            .f_detach()?
+            .f_narrow(0, entry.row, rows)?)
     }
 
     fn position(&self, name: &str) -> Result<usize, ModelError> {
-        self.index.get(name).copied().ok_or_else(|| ModelError::UnknownParameter {
-            name: name.to_string(),
-            hint: nearest(name, self.index.keys().map(String::as_str)),
-        })
+        self.index
+            .get(name)
+            .copied()
+            .ok_or_else(|| ModelError::UnknownParameter {
+                name: name.to_string(),
+                hint: nearest(name, self.index.keys().map(String::as_str)),
+            })
     }
 
     /// The parameter called `name` for use in a forward pass, with gradient tracking.
@@ -322,7 +348,11 @@ impl ParameterStore {
 
     /// All rows of `block` in parameter order, with gradient tracking.
     pub(crate) fn tracked_block(&self, block: Block) -> Result<Tensor, ModelError> {
-        let members = self.blocks.get(&block).map(Vec::as_slice).unwrap_or_default();
+        let members = self
+            .blocks
+            .get(&block)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if let Some(&first) = members.first() {
             let leaf = &self.leaves[self.entries[first].leaf];
             if leaf.members == members.len() {
@@ -341,10 +371,18 @@ impl ParameterStore {
     /// counts of its parameters in row order.
     pub(crate) fn block_leaves(&self, block: Block) -> Vec<(Tensor, Vec<(&str, i64)>)> {
         let mut leaves: BTreeMap<usize, Vec<(&str, i64)>> = BTreeMap::new();
-        for &at in self.blocks.get(&block).map(Vec::as_slice).unwrap_or_default() {
+        for &at in self
+            .blocks
+            .get(&block)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+        {
             let entry = &self.entries[at];
             let rows = entry.shape.first().copied().unwrap_or(1);
-            leaves.entry(entry.leaf).or_default().push((entry.name.as_str(), rows));
+            leaves
+                .entry(entry.leaf)
+                .or_default()
+                .push((entry.name.as_str(), rows));
         }
         leaves
             .into_iter()
