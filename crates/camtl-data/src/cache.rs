@@ -1,0 +1,388 @@
+//! Encoded splits on disk, memory-mapped.
+//!
+//! A cache file is a header and five columns, each aligned to eight bytes:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | magic `CAMTLTOK` |
+//! | 4 + 4 | format version; a word that tells the byte order |
+//! | 32 | key: SHA-256 over data file, tokenizer, lengths, row layout, labels and format version |
+//! | 32 | SHA-256 of all other bytes of the file |
+//! | 5 × 8 | number of examples `n` and tokens `m`; rows skipped, empty texts, examples truncated |
+//! | 8 (n + 1) | offsets: tokens of example `i` are `offsets[i]..offsets[i + 1]` |
+//! | 8 n | ids |
+//! | n, 4 n | kind of label (0 none, 1 class, 2 score) and its bits |
+//! | 4 m, m | token ids, segments |
+//!
+//! Numbers are in the byte order of the machine, so that columns can be used where they lie. A file is written under
+//! a temporary name, synced, and renamed; readers never see half of one. On opening, key, length, checksum, offsets
+//! and labels are checked, and only the two long columns stay in the mapping.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::encoded::{EncodedSplit, SplitCounts, Tokens};
+use crate::error::DataError;
+use crate::reader::Label;
+use crate::task::{SplitLayout, TaskSpec};
+
+const MAGIC: &[u8; 8] = b"CAMTLTOK";
+/// To be raised whenever this layout, the readers or the tokenisation change what a file holds.
+const FORMAT_VERSION: u32 = 1;
+const BYTE_ORDER: u32 = 0x0102_0304;
+const CHECKSUM: Range<usize> = 48..80;
+const HEADER: usize = 120;
+
+/// What decides the content of a cache file.
+#[derive(Serialize)]
+struct KeyParts<'a> {
+    format_version: u32,
+    data_sha256: [u8; 32],
+    tokenizer: &'a str,
+    max_length: usize,
+    limit: Option<usize>,
+    layout: &'a SplitLayout,
+    labels: &'a [String],
+    regression: bool,
+}
+
+/// The key of a split's cache file.
+pub(crate) fn cache_key(
+    spec: &TaskSpec,
+    layout: &SplitLayout,
+    data: &[u8],
+    tokenizer: &str,
+    max_length: usize,
+    limit: Option<usize>,
+) -> [u8; 32] {
+    let parts = KeyParts {
+        format_version: FORMAT_VERSION,
+        data_sha256: Sha256::digest(data).into(),
+        tokenizer,
+        max_length,
+        limit,
+        layout,
+        labels: spec.kind.labels(),
+        regression: spec.kind.is_regression(),
+    };
+    let mut hash = Sha256::new();
+    // Serialising these plain values cannot fail; were it to, the key would only be coarser.
+    hash.update(serde_json::to_vec(&parts).unwrap_or_default());
+    hash.finalize().into()
+}
+
+/// The cache file of one split.
+pub(crate) struct TokenCache {
+    dir: PathBuf,
+    path: PathBuf,
+    key: [u8; 32],
+    num_outputs: usize,
+}
+
+impl TokenCache {
+    pub(crate) fn new(
+        dir: &Path,
+        task: &str,
+        split: &str,
+        key: [u8; 32],
+        num_outputs: usize,
+    ) -> Self {
+        let short: String = key[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            dir: dir.to_owned(),
+            path: dir.join(format!("{task}.{split}.{short}.tokens")),
+            key,
+            num_outputs,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The cached split; `None` when there is no file; the reason when there is one that cannot be used.
+    pub(crate) fn open(&self) -> Result<Option<EncodedSplit>, String> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
+        if length < HEADER as u64 {
+            return Err(format!("{length} bytes are less than a header of {HEADER}"));
+        }
+        let map = map_file(&file).map_err(|error| error.to_string())?;
+        self.check(map).map(Some)
+    }
+
+    fn check(&self, map: Mmap) -> Result<EncodedSplit, String> {
+        let bytes: &[u8] = &map;
+        if bytes.get(..8) != Some(MAGIC.as_slice()) {
+            return Err("not a token cache (wrong magic)".to_owned());
+        }
+        let version = read_u32(bytes, 8)?;
+        let byte_order = read_u32(bytes, 12)?;
+        if version != FORMAT_VERSION {
+            return Err(format!("format version {version}, expected {FORMAT_VERSION}"));
+        }
+        if byte_order != BYTE_ORDER {
+            return Err("written on a machine of another byte order".to_owned());
+        }
+        if bytes.get(16..48) != Some(self.key.as_slice()) {
+            return Err("made for other data, another tokenizer or other settings".to_owned());
+        }
+        let columns = Columns::new(read_u64(bytes, 80)?, read_u64(bytes, 88)?)?;
+        if columns.end != bytes.len() {
+            return Err(format!("{} bytes, expected {}", bytes.len(), columns.end));
+        }
+        let (before, after) = (&bytes[..CHECKSUM.start], &bytes[CHECKSUM.end..]);
+        if bytes[CHECKSUM] != checksum([before, after]) {
+            return Err("checksum does not match".to_owned());
+        }
+
+        let offsets = column::<u64>(bytes, &columns.offsets)?.to_vec();
+        let sorted = offsets.is_sorted();
+        let spans = offsets.first() == Some(&0) && offsets.last() == Some(&columns.tokens);
+        if !sorted || !spans {
+            return Err("offsets do not cover the tokens".to_owned());
+        }
+        let ids = column::<u64>(bytes, &columns.ids)?.to_vec();
+        let kinds = column::<u8>(bytes, &columns.label_kinds)?;
+        let values = column::<u32>(bytes, &columns.label_bits)?;
+        let labels = kinds
+            .iter()
+            .zip(values)
+            .map(|(kind, bits)| self.label(*kind, *bits))
+            .collect::<Result<Vec<_>, _>>()?;
+        let counts = SplitCounts {
+            skipped_rows: read_u64(bytes, 96)?,
+            empty_texts: read_u64(bytes, 104)?,
+            truncated: read_u64(bytes, 112)?,
+        };
+        column::<u32>(bytes, &columns.input_ids)?;
+        let tokens = MappedTokens {
+            input_ids: columns.input_ids,
+            token_type_ids: columns.token_type_ids,
+            map,
+        };
+        Ok(EncodedSplit {
+            tokens: Tokens::Mapped(Arc::new(tokens)),
+            offsets: Arc::new(offsets),
+            ids: Arc::new(ids),
+            labels: Arc::new(labels),
+            counts,
+        })
+    }
+
+    fn label(&self, kind: u8, bits: u32) -> Result<Option<Label>, String> {
+        match kind {
+            0 => Ok(None),
+            1 if (bits as usize) < self.num_outputs => Ok(Some(Label::Class(bits))),
+            2 if f32::from_bits(bits).is_finite() => Ok(Some(Label::Score(f32::from_bits(bits)))),
+            _ => Err(format!("label of kind {kind} with bits {bits} is not of this task")),
+        }
+    }
+
+    /// Writes the split so that a reader sees all of it or nothing.
+    pub(crate) fn store(&self, split: &EncodedSplit) -> Result<(), DataError> {
+        let failed = |action: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| DataError::Io { action, path, source }
+        };
+        std::fs::create_dir_all(&self.dir)
+            .map_err(failed("create the token cache folder", &self.dir))?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tokens-");
+        #[cfg(unix)]
+        {
+            // As any other new file, not as a secret: several users may share a cache.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let temporary = builder
+            .tempfile_in(&self.dir)
+            .map_err(failed("create a file in the token cache folder", &self.dir))?;
+        let write = || -> std::io::Result<()> {
+            let mut out = BufWriter::new(temporary.as_file());
+            write_split(&mut out, &self.key, split)?;
+            out.flush()?;
+            drop(out);
+            temporary.as_file().sync_all()
+        };
+        write().map_err(failed("write the token cache", &self.path))?;
+        temporary
+            .persist(&self.path)
+            .map_err(|error| failed("write the token cache", &self.path)(error.error))?;
+        // The new name itself must survive a crash, too.
+        #[cfg(unix)]
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed("sync the token cache folder", &self.dir))?;
+        Ok(())
+    }
+}
+
+/// Maps a file for reading. This is the crate's one unsafe call.
+#[allow(unsafe_code)]
+fn map_file(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: the mapping must not change while it is borrowed. Cache files are only ever replaced by renaming a new
+    // file over them, which leaves a mapped one as it is; whatever else lies in that folder under such a name is not
+    // written by this program. Were another program to change the file in place, token ids would change (never the
+    // bounds, which are kept in memory); were it to truncate the file, the system would end the process (SIGBUS).
+    unsafe { Mmap::map(file) }
+}
+
+/// The long columns of a mapped cache file.
+#[derive(Debug)]
+pub(crate) struct MappedTokens {
+    map: Mmap,
+    input_ids: Range<usize>,
+    token_type_ids: Range<usize>,
+}
+
+impl MappedTokens {
+    pub(crate) fn input_ids(&self) -> &[u32] {
+        // Checked when the file was opened.
+        column(&self.map, &self.input_ids).unwrap_or_default()
+    }
+
+    pub(crate) fn token_type_ids(&self) -> &[u8] {
+        self.map.get(self.token_type_ids.clone()).unwrap_or_default()
+    }
+}
+
+/// Where the columns of `n` examples and `m` tokens lie.
+#[derive(Debug, PartialEq, Eq)]
+struct Columns {
+    tokens: u64,
+    offsets: Range<usize>,
+    ids: Range<usize>,
+    label_kinds: Range<usize>,
+    label_bits: Range<usize>,
+    input_ids: Range<usize>,
+    token_type_ids: Range<usize>,
+    end: usize,
+}
+
+impl Columns {
+    /// `Err` for numbers that no file can hold.
+    fn new(examples: u64, tokens: u64) -> Result<Self, String> {
+        let absurd = || format!("{examples} examples and {tokens} tokens are more than can be");
+        let n = usize::try_from(examples).map_err(|_| absurd())?;
+        let m = usize::try_from(tokens).map_err(|_| absurd())?;
+        let mut at = HEADER;
+        let mut next = |count: Option<usize>, size: usize| -> Result<Range<usize>, String> {
+            let start = at;
+            let end = count
+                .and_then(|count| count.checked_mul(size))
+                .and_then(|bytes| start.checked_add(bytes))
+                .ok_or_else(absurd)?;
+            at = end.checked_next_multiple_of(8).ok_or_else(absurd)?;
+            Ok(start..end)
+        };
+        let offsets = next(n.checked_add(1), 8)?;
+        let ids = next(Some(n), 8)?;
+        let label_kinds = next(Some(n), 1)?;
+        let label_bits = next(Some(n), 4)?;
+        let input_ids = next(Some(m), 4)?;
+        let token_type_ids = next(Some(m), 1)?;
+        Ok(Self {
+            tokens,
+            offsets,
+            ids,
+            label_kinds,
+            label_bits,
+            input_ids,
+            token_type_ids,
+            end: at,
+        })
+    }
+}
+
+fn write_split(
+    out: &mut impl Write,
+    key: &[u8; 32],
+    split: &EncodedSplit,
+) -> std::io::Result<()> {
+    let kinds: Vec<u8> = split
+        .labels
+        .iter()
+        .map(|label| match label {
+            None => 0,
+            Some(Label::Class(_)) => 1,
+            Some(Label::Score(_)) => 2,
+        })
+        .collect();
+    let bits: Vec<u32> = split
+        .labels
+        .iter()
+        .map(|label| match label {
+            None => 0,
+            Some(Label::Class(class)) => *class,
+            Some(Label::Score(score)) => score.to_bits(),
+        })
+        .collect();
+    let mut head = Vec::with_capacity(CHECKSUM.start);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&FORMAT_VERSION.to_ne_bytes());
+    head.extend_from_slice(&BYTE_ORDER.to_ne_bytes());
+    head.extend_from_slice(key);
+    let counts = [
+        split.len() as u64,
+        split.num_tokens() as u64,
+        split.counts.skipped_rows,
+        split.counts.empty_texts,
+        split.counts.truncated,
+    ];
+    let columns: [&[u8]; 7] = [
+        counts.as_bytes(),
+        split.offsets.as_bytes(),
+        split.ids.as_bytes(),
+        &kinds,
+        bits.as_bytes(),
+        split.tokens.input_ids().as_bytes(),
+        split.tokens.token_type_ids(),
+    ];
+    let padded = columns.iter().flat_map(|bytes| {
+        let padding = bytes.len().next_multiple_of(8) - bytes.len();
+        [*bytes, &[0; 8][..padding]]
+    });
+    let checksum = checksum(std::iter::once(head.as_slice()).chain(padded.clone()));
+    out.write_all(&head)?;
+    out.write_all(&checksum)?;
+    padded.into_iter().try_for_each(|bytes| out.write_all(bytes))
+}
+
+fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn column<'a, T>(bytes: &'a [u8], range: &Range<usize>) -> Result<&'a [T], String>
+where
+    T: FromBytes + zerocopy::Immutable,
+{
+    let bytes = bytes.get(range.clone()).ok_or("a column lies beyond the end of the file")?;
+    <[T]>::ref_from_bytes(bytes).map_err(|_| "a column is not aligned".to_owned())
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Result<u32, String> {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map(u32::from_ne_bytes).ok_or_else(|| "the header is cut off".to_owned())
+}
+
+fn read_u64(bytes: &[u8], at: usize) -> Result<u64, String> {
+    let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
+    word.map(u64::from_ne_bytes).ok_or_else(|| "the header is cut off".to_owned())
+}

@@ -1,0 +1,284 @@
+//! Errors of reading, tokenising and caching data.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::suggest::{excerpt, one_of};
+use crate::task::TaskError;
+use crate::tokenize::TokenizerError;
+
+/// Why a task's data could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be opened, read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), io_remedy(source))]
+    Io {
+        /// `"read"`, `"create the cache folder"`, ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A stream that is not a file (standard input) failed.
+    #[error("cannot read {origin}: {source}")]
+    Stream {
+        /// What the stream was called by its reader.
+        origin: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The task file itself.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The task has no such split.
+    #[error("task `{task}` has no split `{split}`; its task file names {}{}", one_of(known), did_you_mean(suggestion.as_deref()))]
+    UnknownSplit {
+        /// The task.
+        task: String,
+        /// What was asked for.
+        split: String,
+        /// The splits it has.
+        known: Vec<String>,
+        /// The nearest of them.
+        suggestion: Option<String>,
+    },
+    /// None of the task's files is there.
+    #[error("task `{task}`: none of its files is below {}: looked for {}; check the data folder", data_dir.display(), one_of(looked_for))]
+    NoFiles {
+        /// The task.
+        task: String,
+        /// Where they were looked for.
+        data_dir: PathBuf,
+        /// Their paths below it.
+        looked_for: Vec<String>,
+    },
+    /// A file without a single usable row.
+    #[error("{origin}: no rows{}; expected at least one example", skipped_note(*skipped))]
+    NoRows {
+        /// The file.
+        origin: String,
+        /// Malformed rows that were left out.
+        skipped: u64,
+    },
+    /// A token cache that was just written cannot be read.
+    #[error("token cache {}: {reason}; check the disk, or choose another cache folder", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A row, a header or a value in it.
+    #[error(transparent)]
+    Row(#[from] Box<RowError>),
+}
+
+fn io_remedy(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => "; check the data folder and the path in the task file",
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "; free some space, or choose another folder"
+        }
+        _ => "",
+    }
+}
+
+fn skipped_note(skipped: u64) -> String {
+    if skipped == 0 { String::new() } else { format!(" but {skipped} malformed one(s)") }
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or(String::new(), |word| format!(" (did you mean `{word}`?)"))
+}
+
+/// A problem in a data file, with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowError {
+    /// The file, or what a stream was called by its reader.
+    pub origin: String,
+    /// Line, from 1: where the row begins, for rows of several lines.
+    pub line: u64,
+    /// Column (name or position), where the problem lies in one.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub problem: RowProblem,
+}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.origin, self.line)?;
+        if let Some(column) = &self.column {
+            write!(f, "column {column}: ")?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for RowError {}
+
+/// What can be wrong with a row.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RowProblem {
+    /// Bytes that are not UTF-8.
+    InvalidUtf8 {
+        /// Position of the first bad byte in the line, from 1.
+        byte: usize,
+        /// The bad byte.
+        value: u8,
+    },
+    /// The file begins like UTF-16.
+    Utf16,
+    /// Too few or too many columns.
+    ColumnCount {
+        /// How many there should be.
+        expected: usize,
+        /// Where that is known from.
+        known_from: &'static str,
+        /// How many there are.
+        found: usize,
+        /// The character between columns.
+        separator: char,
+    },
+    /// An empty line where a row should be.
+    BlankLine,
+    /// The header does not name a column of the task file, or names it twice.
+    Header {
+        /// The column.
+        name: String,
+        /// How often the header names it.
+        times: usize,
+        /// What the header names.
+        found: Vec<String>,
+        /// The nearest of these.
+        suggestion: Option<String>,
+    },
+    /// A position beyond the last column.
+    NoSuchPosition {
+        /// The position, from 0.
+        index: usize,
+        /// How many columns there are.
+        columns: usize,
+    },
+    /// A quote that is opened and never closed.
+    UnclosedQuote,
+    /// A quote within an unquoted field, or text after a closing quote.
+    StrayQuote {
+        /// Line of the quote, from 1.
+        line: u64,
+    },
+    /// Not a JSON object.
+    Json {
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A key that the object lacks.
+    MissingKey {
+        /// The keys it has.
+        found: Vec<String>,
+        /// The nearest of these.
+        suggestion: Option<String>,
+    },
+    /// A JSON value of a type that cannot be used there.
+    JsonType {
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A label that the task file does not name.
+    UnknownLabel {
+        /// The label.
+        found: String,
+        /// The task's labels.
+        labels: Vec<String>,
+        /// The nearest of these.
+        suggestion: Option<String>,
+    },
+    /// An empty label.
+    EmptyLabel,
+    /// A score that is no number, or not a finite one.
+    NotANumber {
+        /// What stands there.
+        found: String,
+    },
+    /// A score outside the task's range.
+    ScoreOutOfRange {
+        /// The score.
+        found: f32,
+        /// The smallest allowed.
+        min: f32,
+        /// The largest allowed.
+        max: f32,
+    },
+}
+
+impl RowProblem {
+    /// Whether the row as such has the wrong shape, which `malformed_rows = "skip"` allows to leave out.
+    #[must_use]
+    pub fn is_malformed_row(&self) -> bool {
+        matches!(
+            self,
+            Self::ColumnCount { .. } | Self::BlankLine | Self::Json { .. } | Self::MissingKey { .. }
+        )
+    }
+}
+
+impl fmt::Display for RowProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidUtf8 { byte, value } => write!(
+                f,
+                "byte {byte} of the line (0x{value:02x}) is not UTF-8; convert the file to UTF-8"
+            ),
+            Self::Utf16 => f.write_str("the file looks like UTF-16; convert it to UTF-8"),
+            Self::ColumnCount { expected, known_from, found, separator } => {
+                let name = if *separator == '\t' { "tab" } else { "comma" };
+                write!(f, "{found} {name}-separated column(s), expected {expected} ({known_from}); mend the row, or write `malformed_rows = \"skip\"` in the task file to leave such rows out")
+            }
+            Self::BlankLine => f.write_str("blank line where a row was expected; remove it, or write `malformed_rows = \"skip\"` in the task file"),
+            Self::Header { name, times: 0, found, suggestion } => write!(
+                f,
+                "the header has no column `{}`; it names {}{}; correct `fields` in the task file (or write `header = false` there if the first line is data)",
+                excerpt(name), one_of(found.iter().map(|name| excerpt(name))), did_you_mean(suggestion.as_deref())
+            ),
+            Self::Header { name, times, .. } => write!(
+                f,
+                "the header names column `{}` {times} times; use its position (from 0) in the task file",
+                excerpt(name)
+            ),
+            Self::NoSuchPosition { index, columns } => write!(
+                f,
+                "position {index} (from 0) of the task file is beyond the last of {columns} column(s); correct `fields`"
+            ),
+            Self::UnclosedQuote => f.write_str("a field opens with a quote that is never closed; double quotes inside a field are written twice"),
+            Self::StrayQuote { line } => write!(
+                f,
+                "stray quote in line {line}; a field that holds a quote is quoted as a whole and its quotes are written twice (a file without quoting is `format = \"tsv\"`)"
+            ),
+            Self::Json { reason } => write!(f, "not a JSON object: {reason}"),
+            Self::MissingKey { found, suggestion } => write!(
+                f,
+                "the object has no such key; it has {}{}",
+                one_of(found.iter().map(|key| excerpt(key))), did_you_mean(suggestion.as_deref())
+            ),
+            Self::JsonType { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::UnknownLabel { found, labels, suggestion } => write!(
+                f,
+                "unknown label `{}`; expected {}{}; mend the row or the `labels` of the task file",
+                excerpt(found), one_of(labels), did_you_mean(suggestion.as_deref())
+            ),
+            Self::EmptyLabel => f.write_str("empty label; a split without labels is marked `labelled = false` in the task file"),
+            Self::NotANumber { found } => write!(f, "`{}` is not a finite number", excerpt(found)),
+            Self::ScoreOutOfRange { found, min, max } => write!(
+                f,
+                "score {found} is outside [{min}, {max}]; mend the row or the `range` of the task file"
+            ),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A task's splits from its files, through the token cache.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cache::{TokenCache, cache_key};
+use crate::encoded::{EncodedSplit, TaskDataset};
+use crate::error::DataError;
+use crate::reader::{parse_split, read_bytes};
+use crate::suggest::nearest;
+use crate::task::TaskSpec;
+use crate::tokenize::TextTokenizer;
+
+/// What [`load_task`] reads, and where it keeps the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Folder that the paths of the task file are relative to.
+    pub data_dir: PathBuf,
+    /// Folder of the token cache; `None` encodes anew each time and keeps tokens in memory.
+    pub cache_dir: Option<PathBuf>,
+    /// Longest sequence in tokens, special tokens included; longer ones are truncated longest-first.
+    pub max_length: usize,
+    /// The splits to load, each of which must exist. Empty: every split of the task file whose file is there.
+    pub splits: Vec<String>,
+    /// At most this many examples of the split `train` (the first ones); other splits are always whole.
+    pub limit: Option<usize>,
+}
+
+impl LoadOptions {
+    /// Every split below `data_dir`, whole, without a cache.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, max_length: usize) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            cache_dir: None,
+            max_length,
+            splits: Vec::new(),
+            limit: None,
+        }
+    }
+}
+
+/// Reads and encodes a task's splits, or takes them from the cache.
+///
+/// With a cache folder, tokens are memory-mapped from a file whose key holds the hashes of the data file and the
+/// tokenizer, the maximum length, the layout of the rows and the version of the format. A cache file that is
+/// damaged, truncated or was made for something else is rebuilt with a `tracing` warning.
+///
+/// # Errors
+/// A split that the task does not have or whose file is absent, anything wrong in a file (with line and column), a
+/// tokenizer that fails, a cache folder that cannot be written.
+pub fn load_task(
+    spec: &TaskSpec,
+    tokenizer: &TextTokenizer,
+    options: &LoadOptions,
+) -> Result<TaskDataset, DataError> {
+    let mut splits = BTreeMap::new();
+    for split in wanted_splits(spec, options)? {
+        let encoded = load_split(spec, tokenizer, options, split)?;
+        splits.insert(split.to_owned(), encoded);
+    }
+    Ok(TaskDataset { spec: spec.clone(), splits })
+}
+
+fn wanted_splits<'a>(
+    spec: &'a TaskSpec,
+    options: &'a LoadOptions,
+) -> Result<Vec<&'a str>, DataError> {
+    if !options.splits.is_empty() {
+        for split in &options.splits {
+            if !spec.files.contains_key(split) {
+                return Err(unknown_split(spec, split));
+            }
+        }
+        return Ok(options.splits.iter().map(String::as_str).collect());
+    }
+    let there: Vec<&str> = spec
+        .files
+        .iter()
+        .filter(|(_, source)| options.data_dir.join(&source.path).is_file())
+        .map(|(split, _)| split.as_str())
+        .collect();
+    if there.is_empty() {
+        return Err(DataError::NoFiles {
+            task: spec.name.clone(),
+            data_dir: options.data_dir.clone(),
+            looked_for: spec
+                .files
+                .values()
+                .map(|source| source.path.display().to_string())
+                .collect(),
+        });
+    }
+    Ok(there)
+}
+
+pub(crate) fn unknown_split(spec: &TaskSpec, split: &str) -> DataError {
+    DataError::UnknownSplit {
+        task: spec.name.clone(),
+        split: split.to_owned(),
+        known: spec.files.keys().cloned().collect(),
+        suggestion: nearest(split, spec.files.keys().map(String::as_str)).map(str::to_owned),
+    }
+}
+
+fn load_split(
+    spec: &TaskSpec,
+    tokenizer: &TextTokenizer,
+    options: &LoadOptions,
+    split: &str,
+) -> Result<EncodedSplit, DataError> {
+    let (Some(source), Some(layout)) = (spec.files.get(split), spec.layout(split)) else {
+        return Err(unknown_split(spec, split));
+    };
+    let limit = options.limit.filter(|_| split == "train");
+    let path = options.data_dir.join(&source.path);
+    let bytes = read_bytes(&path)?;
+    let encode = || -> Result<EncodedSplit, DataError> {
+        let origin = path.display().to_string();
+        let (mut examples, report) = parse_split(spec, &layout, &bytes, &origin, split)?;
+        if let Some(limit) = limit {
+            examples.truncate(limit);
+        }
+        Ok(tokenizer.encode_with_report(&examples, options.max_length, &report)?)
+    };
+    let Some(cache_dir) = &options.cache_dir else {
+        return encode();
+    };
+    let key = cache_key(spec, &layout, &bytes, tokenizer.fingerprint(), options.max_length, limit);
+    let cache = TokenCache::new(cache_dir, &spec.name, split, key, spec.kind.num_outputs());
+    match cache.open() {
+        Ok(Some(encoded)) => {
+            tracing::debug!(task = %spec.name, split, path = %cache.path().display(), "tokens taken from the cache");
+            return Ok(encoded);
+        }
+        Ok(None) => {}
+        Err(reason) => tracing::warn!(
+            task = %spec.name, split, path = %cache.path().display(), %reason,
+            "token cache cannot be used and is rebuilt"
+        ),
+    }
+    let encoded = encode()?;
+    cache.store(&encoded)?;
+    cache.open().ok().flatten().map_or_else(
+        || {
+            Err(DataError::Cache {
+                path: cache.path().to_owned(),
+                reason: "what was just written does not read back".to_owned(),
+            })
+        },
+        Ok,
+    )
+}
+
+/// The path of a split's file below `data_dir`.
+pub(crate) fn split_path(spec: &TaskSpec, data_dir: &Path, split: &str) -> Option<PathBuf> {
+    spec.files.get(split).map(|source| data_dir.join(&source.path))
+}

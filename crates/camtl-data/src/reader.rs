@@ -1,0 +1,262 @@
+//! Data files into examples: TSV as GLUE has it, CSV and JSON Lines.
+//!
+//! ```
+//! use camtl_data::{Label, TaskSpec, reader::read_lines};
+//!
+//! let spec = TaskSpec::from_toml(
+//!     r#"
+//!     name = "paraphrase"
+//!     kind = "classification"
+//!     labels = ["0", "1"]
+//!     metrics = ["f1", "accuracy"]
+//!     format = "tsv"
+//!     fields = { text_a = "first", text_b = "second", label = "same" }
+//!     files = { dev = "dev.tsv" }
+//!     "#,
+//!     "paraphrase.toml",
+//! )?;
+//! let rows = "first\tsecond\tsame\nIt rains.\tRain falls.\t1\nIt rains.\tThe sun \"shines\".\t0\n";
+//! let examples = read_lines(&spec, "dev", rows.as_bytes(), "inline")?;
+//! assert_eq!(examples.len(), 2);
+//! assert_eq!(examples[1].text_b.as_deref(), Some("The sun \"shines\"."));
+//! assert_eq!(examples[1].label, Some(Label::Class(0)));
+//!
+//! let error = read_lines(&spec, "dev", "first\tsecond\tsame\na\tb\tyes\n".as_bytes(), "inline").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "inline:2: column `same` (position 2): unknown label `yes`; expected `0` or `1`; \
+//!      mend the row or the `labels` of the task file",
+//! );
+//! # Ok::<(), camtl_data::DataError>(())
+//! ```
+
+mod delimited;
+mod json_lines;
+mod rows;
+
+use std::io::BufRead;
+use std::path::Path;
+
+use crate::error::{DataError, RowError, RowProblem};
+use crate::load::{split_path, unknown_split};
+use crate::task::{SplitLayout, TaskSpec};
+use rows::{LabelUse, Source, read_rows};
+
+/// One row of a data file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Number of the row among the data rows of its file, from 0. Rows that were left out as malformed are counted.
+    pub id: u64,
+    /// The file's own identifier of the row.
+    pub key: Option<String>,
+    /// The first (or only) text.
+    pub text_a: String,
+    /// The second text of a pair.
+    pub text_b: Option<String>,
+    /// The label, where the split has labels.
+    pub label: Option<Label>,
+}
+
+/// What is to be predicted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Label {
+    /// Index into the task's label names.
+    Class(u32),
+    /// A score.
+    Score(f32),
+}
+
+/// What was noticed while a file was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadReport {
+    /// Data rows in the file, malformed ones included.
+    pub rows: u64,
+    /// Malformed rows left out because the task file says `malformed_rows = "skip"`.
+    pub skipped_rows: u64,
+    /// Texts without a single character among the examples.
+    pub empty_texts: u64,
+}
+
+impl ReadReport {
+    /// The report of examples that did not come from a file.
+    #[must_use]
+    pub fn of(examples: &[Example]) -> Self {
+        let empty = |example: &Example| {
+            u64::from(example.text_a.is_empty())
+                + u64::from(example.text_b.as_ref().is_some_and(String::is_empty))
+        };
+        Self {
+            rows: examples.len() as u64,
+            skipped_rows: 0,
+            empty_texts: examples.iter().map(empty).sum(),
+        }
+    }
+}
+
+/// Reads one split of a task from its file below `data_dir`.
+///
+/// A UTF-8 byte order mark, CRLF line ends and a missing last line end are fine. In a split with labels every row
+/// must have one.
+///
+/// # Errors
+/// An unknown split, a file that is absent or has no rows, and everything wrong in a row: the message names file,
+/// line, column, what was found and expected, and what to do.
+pub fn read_split(
+    spec: &TaskSpec,
+    data_dir: &Path,
+    split: &str,
+) -> Result<Vec<Example>, DataError> {
+    read_split_with_report(spec, data_dir, split).map(|(examples, _)| examples)
+}
+
+/// Like [`read_split`], with what was noticed on the way.
+///
+/// # Errors
+/// As [`read_split`].
+pub fn read_split_with_report(
+    spec: &TaskSpec,
+    data_dir: &Path,
+    split: &str,
+) -> Result<(Vec<Example>, ReadReport), DataError> {
+    let (Some(path), Some(layout)) = (split_path(spec, data_dir, split), spec.layout(split)) else {
+        return Err(unknown_split(spec, split));
+    };
+    let bytes = read_bytes(&path)?;
+    parse_split(spec, &layout, &bytes, &path.display().to_string(), split)
+}
+
+/// Reads rows in the layout of the split `split_like` from any stream, for prediction.
+///
+/// Labels are optional: the label column may be absent, and its cells may be empty. No row at all is no error.
+/// `origin` names the stream in messages.
+///
+/// # Errors
+/// As [`read_split`], and when the stream fails.
+pub fn read_lines(
+    spec: &TaskSpec,
+    split_like: &str,
+    reader: impl BufRead,
+    origin: &str,
+) -> Result<Vec<Example>, DataError> {
+    let layout = spec.layout(split_like).ok_or_else(|| unknown_split(spec, split_like))?;
+    let bytes = read_stream(reader, origin)?;
+    let source = Source { spec, layout: &layout, origin, labels: LabelUse::Optional };
+    let (examples, report) = read_rows(&source, &bytes)?;
+    report_skipped(&spec.name, origin, &report);
+    Ok(examples)
+}
+
+/// Reads bare texts, one example per line: the text, or for a task on pairs two texts with a tab between them.
+///
+/// # Errors
+/// A line of a pair task without exactly one tab, bytes that are not UTF-8, a stream that fails.
+///
+/// ```
+/// # use camtl_data::{TaskSpec, reader::read_texts};
+/// # let spec = TaskSpec::from_toml(r#"
+/// #     name = "mood"
+/// #     kind = "classification"
+/// #     labels = ["0", "1"]
+/// #     metrics = ["accuracy"]
+/// #     format = "tsv"
+/// #     fields = { text_a = "sentence", label = "label" }
+/// # "#, "mood.toml").unwrap();
+/// let examples = read_texts(&spec, "A fine day.\nA dull one.\n".as_bytes(), "standard input")?;
+/// assert_eq!(examples[1].text_a, "A dull one.");
+/// # Ok::<(), camtl_data::DataError>(())
+/// ```
+pub fn read_texts(
+    spec: &TaskSpec,
+    reader: impl BufRead,
+    origin: &str,
+) -> Result<Vec<Example>, DataError> {
+    let bytes = read_stream(reader, origin)?;
+    let text = rows::decode(&bytes, origin)?;
+    let mut examples = Vec::new();
+    for (id, (line, text)) in (0..).zip(delimited::lines(text)) {
+        let (text_a, text_b) = if spec.is_pair() {
+            let mut parts = text.split('\t');
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some(a), Some(b), None) => (a, Some(b)),
+                _ => {
+                    return Err(Box::new(RowError {
+                        origin: origin.to_owned(),
+                        line,
+                        column: None,
+                        problem: RowProblem::ColumnCount {
+                            expected: 2,
+                            known_from: "the task is about pairs of texts",
+                            found: text.split('\t').count(),
+                            separator: '\t',
+                        },
+                    })
+                    .into());
+                }
+            }
+        } else {
+            (text, None)
+        };
+        examples.push(Example {
+            id,
+            key: None,
+            text_a: text_a.to_owned(),
+            text_b: text_b.map(str::to_owned),
+            label: None,
+        });
+    }
+    Ok(examples)
+}
+
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|source| DataError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_stream(mut reader: impl BufRead, origin: &str) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    reader
+        .read_to_end(&mut bytes)
+        .map_err(|source| DataError::Stream { origin: origin.to_owned(), source })?;
+    Ok(bytes)
+}
+
+/// The rows of a whole file, which must have at least one.
+pub(crate) fn parse_split(
+    spec: &TaskSpec,
+    layout: &SplitLayout,
+    bytes: &[u8],
+    origin: &str,
+    split: &str,
+) -> Result<(Vec<Example>, ReadReport), DataError> {
+    let labels =
+        if layout.fields.label.is_some() { LabelUse::Required } else { LabelUse::Optional };
+    let source = Source { spec, layout, origin, labels };
+    let (examples, report) = read_rows(&source, bytes)?;
+    if examples.is_empty() {
+        return Err(DataError::NoRows {
+            origin: origin.to_owned(),
+            skipped: report.skipped_rows,
+        });
+    }
+    report_skipped(&spec.name, origin, &report);
+    if report.empty_texts > 0 {
+        tracing::warn!(
+            task = %spec.name, split, file = origin, empty_texts = report.empty_texts,
+            "texts without a single character"
+        );
+    }
+    Ok((examples, report))
+}
+
+fn report_skipped(task: &str, origin: &str, report: &ReadReport) {
+    if report.skipped_rows > 0 {
+        tracing::warn!(
+            task, file = origin, rows = report.rows, skipped_rows = report.skipped_rows,
+            "malformed rows left out, as the task file says"
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! Rows of cells: TSV without any quoting, and CSV as RFC 4180 has it.
+
+use std::borrow::Cow;
+
+use super::rows::{LabelUse, RawRow, Source};
+use crate::error::{RowError, RowProblem};
+use crate::suggest::nearest;
+use crate::task::{Column, FileFormat};
+
+/// A row before its columns are looked at: its first line, and its cells.
+type Record<'a> = (u64, Result<Vec<Cow<'a, str>>, RowProblem>);
+
+/// Calls `each` with every data row, in order, until it refuses one.
+pub(super) fn for_each_row<'a>(
+    source: &Source<'_>,
+    text: &'a str,
+    each: impl FnMut(Result<RawRow<'a>, RowError>) -> Result<(), Box<RowError>>,
+) -> Result<(), Box<RowError>> {
+    match source.layout.format {
+        FileFormat::Csv => rows_of(source, CsvRecords::new(text), ',', each),
+        _ => rows_of(source, tsv_records(text), '\t', each),
+    }
+}
+
+fn rows_of<'a>(
+    source: &Source<'_>,
+    mut records: impl Iterator<Item = Record<'a>>,
+    separator: char,
+    mut each: impl FnMut(Result<RawRow<'a>, RowError>) -> Result<(), Box<RowError>>,
+) -> Result<(), Box<RowError>> {
+    let mut columns: Option<ResolvedColumns> = None;
+    if source.layout.header {
+        let Some((line, header)) = records.next() else {
+            return Ok(());
+        };
+        let header = header.map_err(|problem| source.error(line, None, problem))?;
+        let names: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+        columns = Some(ResolvedColumns::from_header(source, line, &names)?);
+    }
+    for (line, cells) in records {
+        let columns = match &mut columns {
+            Some(columns) => columns,
+            columns => {
+                let found = cells.as_ref().map_or(0, Vec::len);
+                columns.insert(ResolvedColumns::from_count(source, line, found)?)
+            }
+        };
+        each(columns.pick(source, line, cells, separator))?;
+    }
+    Ok(())
+}
+
+/// Where in a row the task's columns are.
+struct ResolvedColumns {
+    count: usize,
+    known_from: &'static str,
+    text_a: usize,
+    text_b: Option<usize>,
+    key: Option<usize>,
+    label: Option<(usize, String)>,
+}
+
+impl ResolvedColumns {
+    fn from_header(
+        source: &Source<'_>,
+        line: u64,
+        names: &[&str],
+    ) -> Result<Self, Box<RowError>> {
+        let place = |column: &Column| match column {
+            Column::Index(index) => position(*index, names.len()),
+            Column::Name(name) => {
+                let times = names.iter().filter(|other| *other == name).count();
+                let at = names.iter().position(|other| other == name);
+                at.filter(|_| times == 1).ok_or_else(|| RowProblem::Header {
+                    name: name.clone(),
+                    times,
+                    found: names.iter().map(|&name| name.to_owned()).collect(),
+                    suggestion: nearest(name, names.iter().copied()).map(str::to_owned),
+                })
+            }
+        };
+        Self::new(source, line, names.len(), "as in the header", place)
+    }
+
+    fn from_count(source: &Source<'_>, line: u64, found: usize) -> Result<Self, Box<RowError>> {
+        let (count, known_from) = source
+            .layout
+            .columns
+            .map_or((found, "as in the first row"), |count| (count, "`columns` of the task file"));
+        let place = |column: &Column| match column {
+            Column::Index(index) => position(*index, count),
+            // Refused when the task file was read.
+            Column::Name(name) => Err(RowProblem::Header {
+                name: name.clone(),
+                times: 0,
+                found: Vec::new(),
+                suggestion: None,
+            }),
+        };
+        Self::new(source, line, count, known_from, place)
+    }
+
+    fn new(
+        source: &Source<'_>,
+        line: u64,
+        count: usize,
+        known_from: &'static str,
+        place: impl Fn(&Column) -> Result<usize, RowProblem>,
+    ) -> Result<Self, Box<RowError>> {
+        let fields = &source.layout.fields;
+        let required = |column: &Column| {
+            place(column).map_err(|problem| Box::new(source.error(line, None, problem)))
+        };
+        let label = match &fields.label {
+            None => None,
+            Some(column) => match place(column) {
+                Ok(at) => Some((at, column_name(column, at))),
+                Err(RowProblem::Header { times: 0, .. } | RowProblem::NoSuchPosition { .. })
+                    if source.labels == LabelUse::Optional =>
+                {
+                    None
+                }
+                Err(problem) => return Err(Box::new(source.error(line, None, problem))),
+            },
+        };
+        Ok(Self {
+            count,
+            known_from,
+            text_a: required(&fields.text_a)?,
+            text_b: fields.text_b.as_ref().map(required).transpose()?,
+            key: fields.key.as_ref().map(required).transpose()?,
+            label,
+        })
+    }
+
+    /// The cells that the task file names.
+    fn pick<'a>(
+        &self,
+        source: &Source<'_>,
+        line: u64,
+        cells: Result<Vec<Cow<'a, str>>, RowProblem>,
+        separator: char,
+    ) -> Result<RawRow<'a>, RowError> {
+        let mut cells = cells.map_err(|problem| source.error(line, None, problem))?;
+        if cells.len() != self.count {
+            let blank = cells.len() == 1 && cells[0].is_empty();
+            let problem = if blank {
+                RowProblem::BlankLine
+            } else {
+                RowProblem::ColumnCount {
+                    expected: self.count,
+                    known_from: self.known_from,
+                    found: cells.len(),
+                    separator,
+                }
+            };
+            return Err(source.error(line, None, problem));
+        }
+        // Two fields may name the same column, so only the texts (the long ones) are moved out, and last.
+        let key = self.key.map(|at| cells[at].clone());
+        let label = self.label.as_ref().map(|(at, name)| (cells[*at].clone(), name.clone()));
+        let text_b = self.text_b.map(|at| {
+            if at == self.text_a { cells[at].clone() } else { std::mem::take(&mut cells[at]) }
+        });
+        let text_a = std::mem::take(&mut cells[self.text_a]);
+        Ok(RawRow { line, key, text_a, text_b, label })
+    }
+}
+
+fn position(index: usize, columns: usize) -> Result<usize, RowProblem> {
+    if index < columns { Ok(index) } else { Err(RowProblem::NoSuchPosition { index, columns }) }
+}
+
+fn column_name(column: &Column, at: usize) -> String {
+    match column {
+        Column::Name(name) => format!("`{name}` (position {at})"),
+        Column::Index(_) => format!("at position {at}"),
+    }
+}
+
+/// Lines with their numbers from 1, without LF or CRLF; what follows the last line end is a line unless it is empty.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (u64, &str)> {
+    (1..).zip(text.split_inclusive('\n').map(|line| {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        line.strip_suffix('\r').unwrap_or(line)
+    }))
+}
+
+fn tsv_records(text: &str) -> impl Iterator<Item = Record<'_>> {
+    lines(text).map(|(line, text)| (line, Ok(text.split('\t').map(Cow::Borrowed).collect())))
+}
+
+/// Strict CSV: a field is quoted as a whole or not at all, so that a stray quote cannot swallow rows unnoticed.
+struct CsvRecords<'a> {
+    text: &'a str,
+    at: usize,
+    line: u64,
+}
+
+impl<'a> CsvRecords<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0, line: 1 }
+    }
+
+    /// A quoted field, from behind its opening quote to behind its closing one.
+    fn quoted(&mut self) -> Result<Cow<'a, str>, RowProblem> {
+        let mut unescaped = String::new();
+        let mut start = self.at;
+        loop {
+            let Some(length) = self.text[start..].find('"') else {
+                return Err(RowProblem::UnclosedQuote);
+            };
+            let piece = &self.text[start..start + length];
+            self.line += piece.matches('\n').count() as u64;
+            let behind = start + length + 1;
+            if self.text[behind..].starts_with('"') {
+                unescaped.push_str(piece);
+                unescaped.push('"');
+                start = behind + 1;
+                continue;
+            }
+            self.at = behind;
+            if unescaped.is_empty() {
+                return Ok(Cow::Borrowed(piece));
+            }
+            unescaped.push_str(piece);
+            return Ok(Cow::Owned(unescaped));
+        }
+    }
+
+    /// An unquoted field, up to its separator or line end.
+    fn unquoted(&mut self) -> Result<Cow<'a, str>, RowProblem> {
+        let rest = &self.text[self.at..];
+        let length = rest.find([',', '\n', '"']).unwrap_or(rest.len());
+        if rest[length..].starts_with('"') {
+            return Err(RowProblem::StrayQuote { line: self.line });
+        }
+        let mut field = &rest[..length];
+        if !rest[length..].starts_with(',') {
+            field = field.strip_suffix('\r').unwrap_or(field);
+        }
+        self.at += length;
+        Ok(Cow::Borrowed(field))
+    }
+
+    fn record(&mut self) -> Result<Vec<Cow<'a, str>>, RowProblem> {
+        let mut cells = Vec::new();
+        loop {
+            let quoted = self.text[self.at..].starts_with('"');
+            let cell = if quoted {
+                self.at += 1;
+                self.quoted()?
+            } else {
+                self.unquoted()?
+            };
+            cells.push(cell);
+            let rest = &self.text[self.at..];
+            let end = ["\r\n", "\n"].into_iter().find(|end| rest.starts_with(end));
+            if let Some(end) = end {
+                self.at += end.len();
+                self.line += 1;
+                return Ok(cells);
+            }
+            if rest.starts_with(',') {
+                self.at += 1;
+            } else if rest.is_empty() {
+                return Ok(cells);
+            } else {
+                return Err(RowProblem::StrayQuote { line: self.line });
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for CsvRecords<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        if self.at >= self.text.len() {
+            return None;
+        }
+        let line = self.line;
+        let record = self.record();
+        if record.is_err() {
+            // Behind a stray quote nobody knows where the next row begins.
+            self.at = self.text.len();
+        }
+        Some((line, record))
+    }
+}

@@ -1,0 +1,129 @@
+//! One JSON object per line.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::delimited::lines;
+use super::rows::{LabelUse, RawRow, Source};
+use crate::error::{RowError, RowProblem};
+use crate::suggest::nearest;
+use crate::task::Column;
+
+/// Calls `each` with every object, in order, until it refuses one. Blank lines are no rows.
+pub(super) fn for_each_row(
+    source: &Source<'_>,
+    text: &str,
+    mut each: impl FnMut(Result<RawRow<'_>, RowError>) -> Result<(), Box<RowError>>,
+) -> Result<(), Box<RowError>> {
+    for (line, text) in lines(text) {
+        if !text.trim().is_empty() {
+            each(row(source, line, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, RowError> {
+    let problem = |problem| source.error(line, None, problem);
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        // The parser counts lines within this one; its "at line 1" would only mislead.
+        let reason = error.to_string().replace("at line 1 column", "at character");
+        problem(RowProblem::Json { reason })
+    })?;
+    let Value::Object(object) = &value else {
+        let reason = format!("found {}", type_name(&value));
+        return Err(problem(RowProblem::Json { reason }));
+    };
+    let fields = &source.layout.fields;
+    let at = |column: &Column, problem| source.error(line, Some(column.to_string()), problem);
+    let text_of = |column: &Column| -> Result<Cow<'static, str>, RowError> {
+        match look_up(object, column) {
+            Some(Value::String(text)) => Ok(Cow::Owned(text.clone())),
+            Some(other) => Err(at(
+                column,
+                RowProblem::JsonType { expected: "a string", found: type_name(other) },
+            )),
+            None => Err(at(column, missing(object, column))),
+        }
+    };
+    let plain_of = |column: &Column, value: &Value| -> Result<Cow<'static, str>, RowError> {
+        plain(value).map(Cow::Owned).ok_or_else(|| {
+            at(
+                column,
+                RowProblem::JsonType {
+                    expected: "a string, a number, true or false",
+                    found: type_name(value),
+                },
+            )
+        })
+    };
+    let label = match &fields.label {
+        None => None,
+        Some(column) => match look_up(object, column) {
+            None | Some(Value::Null) if source.labels == LabelUse::Optional => None,
+            None => return Err(at(column, missing(object, column))),
+            Some(value) => Some((plain_of(column, value)?, column.to_string())),
+        },
+    };
+    let key = match &fields.key {
+        None => None,
+        Some(column) => match look_up(object, column) {
+            None => return Err(at(column, missing(object, column))),
+            Some(value) => Some(plain_of(column, value)?),
+        },
+    };
+    Ok(RawRow {
+        line,
+        key,
+        text_a: text_of(&fields.text_a)?,
+        text_b: fields.text_b.as_ref().map(text_of).transpose()?,
+        label,
+    })
+}
+
+/// A value by its key or, for a name that begins with `/` and is no key, by JSON pointer.
+fn look_up<'v>(object: &'v Map<String, Value>, column: &Column) -> Option<&'v Value> {
+    let Column::Name(name) = column else {
+        return None;
+    };
+    object.get(name).or_else(|| {
+        let mut parts = name.strip_prefix('/')?.split('/');
+        let first = object.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| match value {
+            Value::Object(object) => object.get(part),
+            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+            _ => None,
+        })
+    })
+}
+
+fn missing(object: &Map<String, Value>, column: &Column) -> RowProblem {
+    let name = column.to_string();
+    RowProblem::MissingKey {
+        found: object.keys().cloned().collect(),
+        suggestion: nearest(name.trim_matches('`'), object.keys().map(String::as_str))
+            .map(str::to_owned),
+    }
+}
+
+/// Labels and identifiers come as strings, numbers and truth values alike.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,147 @@
+//! From raw rows of any format to examples.
+
+use std::borrow::Cow;
+
+use super::{Example, Label, ReadReport, delimited, json_lines};
+use crate::error::{DataError, RowError, RowProblem};
+use crate::suggest::nearest;
+use crate::task::{FileFormat, MalformedRows, SplitLayout, TaskKind, TaskSpec};
+
+/// What is read, and how.
+pub(super) struct Source<'a> {
+    pub(super) spec: &'a TaskSpec,
+    pub(super) layout: &'a SplitLayout,
+    pub(super) origin: &'a str,
+    pub(super) labels: LabelUse,
+}
+
+/// Whether a row may come without a label.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelUse {
+    Required,
+    Optional,
+}
+
+impl Source<'_> {
+    pub(super) fn error(&self, line: u64, column: Option<String>, problem: RowProblem) -> RowError {
+        RowError { origin: self.origin.to_owned(), line, column, problem }
+    }
+}
+
+/// The cells of a row that the task file names.
+pub(super) struct RawRow<'a> {
+    pub(super) line: u64,
+    pub(super) key: Option<Cow<'a, str>>,
+    pub(super) text_a: Cow<'a, str>,
+    pub(super) text_b: Option<Cow<'a, str>>,
+    /// The label with the name of its column for messages.
+    pub(super) label: Option<(Cow<'a, str>, String)>,
+}
+
+/// All examples of a file.
+pub(super) fn read_rows(
+    source: &Source<'_>,
+    bytes: &[u8],
+) -> Result<(Vec<Example>, ReadReport), DataError> {
+    let text = decode(bytes, source.origin)?;
+    let mut collected = Collected::new(source);
+    match source.layout.format {
+        FileFormat::Tsv | FileFormat::Csv => {
+            delimited::for_each_row(source, text, |row| collected.push(row))?;
+        }
+        FileFormat::Jsonl => json_lines::for_each_row(source, text, |row| collected.push(row))?,
+    }
+    Ok((collected.examples, collected.report))
+}
+
+struct Collected<'s> {
+    source: &'s Source<'s>,
+    examples: Vec<Example>,
+    report: ReadReport,
+}
+
+impl<'s> Collected<'s> {
+    fn new(source: &'s Source<'s>) -> Self {
+        Self { source, examples: Vec::new(), report: ReadReport::default() }
+    }
+
+    fn push(&mut self, row: Result<RawRow<'_>, RowError>) -> Result<(), Box<RowError>> {
+        let id = self.report.rows;
+        self.report.rows += 1;
+        let row = match row {
+            Ok(row) => row,
+            Err(error)
+                if error.problem.is_malformed_row()
+                    && self.source.layout.malformed_rows == MalformedRows::Skip =>
+            {
+                tracing::debug!(%error, "malformed row left out");
+                self.report.skipped_rows += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(Box::new(error)),
+        };
+        let label = match row.label {
+            Some((text, _)) if text.is_empty() && self.source.labels == LabelUse::Optional => None,
+            Some((text, column)) => {
+                let label = parse_label(self.source.spec, &text)
+                    .map_err(|problem| self.source.error(row.line, Some(column), problem))?;
+                Some(label)
+            }
+            None => None,
+        };
+        let empty = |text: &str| u64::from(text.is_empty());
+        self.report.empty_texts += empty(&row.text_a) + row.text_b.as_deref().map_or(0, empty);
+        self.examples.push(Example {
+            id,
+            key: row.key.map(Cow::into_owned),
+            text_a: row.text_a.into_owned(),
+            text_b: row.text_b.map(Cow::into_owned),
+            label,
+        });
+        Ok(())
+    }
+}
+
+fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
+    if text.is_empty() {
+        return Err(RowProblem::EmptyLabel);
+    }
+    match &spec.kind {
+        TaskKind::Classification { labels } => {
+            spec.label_index(text).map(Label::Class).ok_or_else(|| RowProblem::UnknownLabel {
+                found: text.to_owned(),
+                labels: labels.clone(),
+                suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
+            })
+        }
+        TaskKind::Regression { min, max } => {
+            let score = text.trim().parse::<f32>().ok().filter(|score| score.is_finite());
+            let score = score.ok_or_else(|| RowProblem::NotANumber { found: text.to_owned() })?;
+            if score < *min || score > *max {
+                return Err(RowProblem::ScoreOutOfRange { found: score, min: *min, max: *max });
+            }
+            Ok(Label::Score(score))
+        }
+    }
+}
+
+/// The text of a file: UTF-8, without a byte order mark.
+pub(super) fn decode<'a>(bytes: &'a [u8], origin: &str) -> Result<&'a str, Box<RowError>> {
+    let problem = |line, column, problem| {
+        Box::new(RowError { origin: origin.to_owned(), line, column, problem })
+    };
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(problem(1, None, RowProblem::Utf16));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let before = &bytes[..at];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let tabs = before[line_start..].iter().filter(|byte| **byte == b'\t').count();
+        let column = (tabs > 0).then(|| format!("at position {tabs}"));
+        let value = bytes.get(at).copied().unwrap_or_default();
+        problem(line, column, RowProblem::InvalidUtf8 { byte: at - line_start + 1, value })
+    })
+}

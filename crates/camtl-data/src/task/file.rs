@@ -1,0 +1,231 @@
+//! The TOML (and JSON) form of a task.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{
+    Column, FileFormat, Fields, MalformedRows, SplitSource, Submission, TaskError, TaskKind,
+    TaskSpec,
+};
+use crate::metrics::MetricKind;
+
+/// A task file, key by key. [`TaskSpec`] is what it means once checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskFile {
+    /// See [`TaskSpec::name`].
+    name: String,
+    /// See [`TaskSpec::title`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// `"classification"` or `"regression"`.
+    kind: KindName,
+    /// Label names, for classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    /// Smallest and largest score, for regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[f32; 2]>,
+    /// See [`TaskSpec::metrics`].
+    metrics: Vec<MetricKind>,
+    /// See [`TaskSpec::format`].
+    format: FileFormat,
+    /// See [`TaskSpec::header`]; `true` when absent.
+    #[serde(default = "yes", skip_serializing_if = "super::is_true")]
+    header: bool,
+    /// See [`TaskSpec::columns`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<usize>,
+    /// See [`TaskSpec::malformed_rows`].
+    #[serde(default, skip_serializing_if = "is_error")]
+    malformed_rows: MalformedRows,
+    /// See [`TaskSpec::fields`].
+    fields: Fields,
+    /// See [`TaskSpec::files`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, SplitSource>,
+    /// See [`TaskSpec::submission`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    submission: Option<Submission>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindName {
+    Classification,
+    Regression,
+}
+
+fn yes() -> bool {
+    true
+}
+
+// Serde hands the field over by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_error(rows: &MalformedRows) -> bool {
+    *rows == MalformedRows::Error
+}
+
+impl TaskSpec {
+    pub(super) fn from_file_form(file: TaskFile, origin: &str) -> Result<Self, TaskError> {
+        let invalid = |problem: &str| TaskError::Invalid {
+            origin: origin.to_owned(),
+            task: file.name.clone(),
+            problem: problem.to_owned(),
+        };
+        let kind = match (file.kind, file.labels, file.range) {
+            (KindName::Classification, Some(labels), None) => TaskKind::Classification { labels },
+            (KindName::Regression, None, Some([min, max])) => TaskKind::Regression { min, max },
+            (KindName::Classification, None, _) => {
+                return Err(invalid(
+                    "classification needs `labels`, the label names in the order of their classes",
+                ));
+            }
+            (KindName::Classification, Some(_), Some(_)) => {
+                return Err(invalid("`range` is for regression; remove it"));
+            }
+            (KindName::Regression, _, None) => {
+                return Err(invalid(
+                    "regression needs `range = [smallest, largest]`, the scores that may occur",
+                ));
+            }
+            (KindName::Regression, Some(_), Some(_)) => {
+                return Err(invalid("`labels` is for classification; remove it"));
+            }
+        };
+        let spec = Self {
+            name: file.name,
+            title: file.title,
+            kind,
+            metrics: file.metrics,
+            format: file.format,
+            header: file.header,
+            columns: file.columns,
+            fields: file.fields,
+            malformed_rows: file.malformed_rows,
+            files: file.files,
+            submission: file.submission,
+        };
+        spec.validate(origin)?;
+        Ok(spec)
+    }
+}
+
+impl TryFrom<TaskFile> for TaskSpec {
+    type Error = TaskError;
+
+    fn try_from(file: TaskFile) -> Result<Self, TaskError> {
+        Self::from_file_form(file, "task description")
+    }
+}
+
+impl From<TaskSpec> for TaskFile {
+    fn from(spec: TaskSpec) -> Self {
+        let (kind, labels, range) = match spec.kind {
+            TaskKind::Classification { labels } => (KindName::Classification, Some(labels), None),
+            TaskKind::Regression { min, max } => (KindName::Regression, None, Some([min, max])),
+        };
+        Self {
+            name: spec.name,
+            title: spec.title,
+            kind,
+            labels,
+            range,
+            metrics: spec.metrics,
+            format: spec.format,
+            header: spec.header,
+            columns: spec.columns,
+            malformed_rows: spec.malformed_rows,
+            fields: spec.fields,
+            files: spec.files,
+            submission: spec.submission,
+        }
+    }
+}
+
+// Written out rather than derived as an untagged enum, which would answer every mistake
+// with "data did not match any variant" and no line.
+impl<'de> Deserialize<'de> for SplitSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathOrTable;
+
+        impl<'de> Visitor<'de> for PathOrTable {
+            type Value = SplitSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a table such as { path = \"test.tsv\", labelled = false }")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<SplitSource, E> {
+                Ok(SplitSource::new(path))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SplitSource, A::Error> {
+                let table = SplitTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(SplitSource {
+                    path: table.path,
+                    format: table.format,
+                    header: table.header,
+                    columns: table.columns,
+                    fields: table.fields,
+                    labelled: table.labelled,
+                    malformed_rows: table.malformed_rows,
+                })
+            }
+        }
+
+        deserializer.deserialize_any(PathOrTable)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SplitTable {
+    path: PathBuf,
+    format: Option<FileFormat>,
+    header: Option<bool>,
+    columns: Option<usize>,
+    fields: Option<Fields>,
+    #[serde(default = "yes")]
+    labelled: bool,
+    malformed_rows: Option<MalformedRows>,
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrPosition;
+
+        impl Visitor<'_> for NameOrPosition {
+            type Value = Column;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a column's name, or its position counted from 0")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Column, E> {
+                if name.is_empty() {
+                    return Err(E::invalid_value(de::Unexpected::Str(name), &self));
+                }
+                Ok(Column::Name(name.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, index: u64) -> Result<Column, E> {
+                usize::try_from(index)
+                    .map(Column::Index)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(index), &self))
+            }
+
+            fn visit_i64<E: de::Error>(self, index: i64) -> Result<Column, E> {
+                usize::try_from(index)
+                    .map(Column::Index)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(index), &self))
+            }
+        }
+
+        deserializer.deserialize_any(NameOrPosition)
+    }
+}
