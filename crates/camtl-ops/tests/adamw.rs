@@ -1,0 +1,146 @@
+//! AdamW and clipping against values of torch.optim.AdamW and of transformers
+//! 2.11's formula, stored by fixtures/make_adamw.py.
+
+mod support;
+
+use camtl_ops::{
+    AdamWForm, AdamWOptions, AdamWState, Result, adamw_flat, clip_coefficient, grad_norm, slow,
+};
+use serde_json::Value;
+use support::{Random, assert_close, vec64};
+use tch::{Kind, Tensor};
+
+type Step = fn(&mut AdamWState, &mut Tensor, &Tensor, &AdamWOptions, Option<&Tensor>) -> Result<()>;
+const FORMS: [(&str, Step); 2] = [("default", adamw_flat), ("slow", slow::adamw_flat)];
+
+fn numbers(value: &Value) -> Tensor {
+    let values: Vec<f64> = value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect();
+    Tensor::from_slice(&values)
+}
+
+#[test]
+fn equals_the_reference_optimisers() {
+    let file: Value = serde_json::from_str(include_str!("fixtures/adamw.json")).unwrap();
+    let bounds = numbers(&file["decayed"]);
+    let decayed = bounds.int64_value(&[0])..bounds.int64_value(&[1]);
+    let cases = file["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 16);
+    for case in cases {
+        let options = AdamWOptions {
+            lr: case["lr"].as_f64().unwrap(),
+            beta1: case["betas"][0].as_f64().unwrap(),
+            beta2: case["betas"][1].as_f64().unwrap(),
+            eps: case["eps"].as_f64().unwrap(),
+            weight_decay: case["weight_decay"].as_f64().unwrap(),
+            decay: Some(vec![decayed.clone()]),
+            form: if case["form"] == "torch" {
+                AdamWForm::Torch
+            } else {
+                AdamWForm::HuggingFace
+            },
+        };
+        for (name, step) in FORMS {
+            for (kind, tolerance) in [(Kind::Double, 1e-7), (Kind::Float, 3e-6)] {
+                let mut param = numbers(&file["start"]).to_kind(kind);
+                let mut state = AdamWState::new(&param).unwrap();
+                for grad in file["gradients"].as_array().unwrap() {
+                    let grad = numbers(grad).to_kind(kind);
+                    let clip = case["max_norm"]
+                        .as_f64()
+                        .map(|max| clip_coefficient(&grad_norm(&grad).unwrap(), max).unwrap());
+                    step(&mut state, &mut param, &grad, &options, clip.as_ref()).unwrap();
+                }
+                assert_eq!(state.step, 7);
+                let what = format!("{name} {kind:?} {options:?}");
+                assert_close(&what, &param, &numbers(&case["result"]), tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn forms_agree_on_large_odd_buffers() {
+    // Longer than a thread's block, not a multiple of any vector width.
+    let n = 100_003;
+    for form in [AdamWForm::Torch, AdamWForm::HuggingFace] {
+        let options = AdamWOptions {
+            lr: 0.1,
+            weight_decay: 0.5,
+            decay: Some(vec![0..1, 7..50_001, 50_001..50_001, 99_999..n]),
+            form,
+            ..AdamWOptions::default()
+        };
+        let results: Vec<Vec<Tensor>> = FORMS
+            .iter()
+            .map(|(_, step)| {
+                let mut random = Random::new(1);
+                let mut param = random.tensor(&[n], 1.0, Kind::Float);
+                let mut state = AdamWState::new(&param).unwrap();
+                for _ in 0..3 {
+                    let grad = random.tensor(&[n], 2.0, Kind::Float);
+                    let clip = clip_coefficient(&grad_norm(&grad).unwrap(), 5.0).unwrap();
+                    step(&mut state, &mut param, &grad, &options, Some(&clip)).unwrap();
+                }
+                vec![param, state.exp_avg, state.exp_avg_sq]
+            })
+            .collect();
+        for (got, want) in results[0].iter().zip(&results[1]) {
+            assert_close("default against slow", got, want, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn resuming_from_saved_moments_changes_nothing() {
+    let mut random = Random::new(2);
+    let start = random.tensor(&[33], 1.0, Kind::Float);
+    let grads: Vec<Tensor> = (0..6)
+        .map(|_| random.tensor(&[33], 1.0, Kind::Float))
+        .collect();
+    let options = AdamWOptions::default();
+    for (name, step) in FORMS {
+        let mut param = start.copy();
+        let mut state = AdamWState::new(&param).unwrap();
+        for grad in &grads {
+            step(&mut state, &mut param, grad, &options, None).unwrap();
+        }
+        let mut half = start.copy();
+        let mut first = AdamWState::new(&half).unwrap();
+        for grad in &grads[..3] {
+            step(&mut first, &mut half, grad, &options, None).unwrap();
+        }
+        let mut second = AdamWState {
+            exp_avg: first.exp_avg.copy(),
+            exp_avg_sq: first.exp_avg_sq.copy(),
+            step: first.step,
+        };
+        for grad in &grads[3..] {
+            step(&mut second, &mut half, grad, &options, None).unwrap();
+        }
+        assert_eq!(vec64(&param), vec64(&half), "{name}");
+    }
+}
+
+#[test]
+fn norm_is_exact_enough_and_repeats() {
+    let values = Random::new(3).tensor(&[1_000_001], 3.0, Kind::Float);
+    let want = vec64(&values).iter().map(|x| x * x).sum::<f64>().sqrt();
+    let first = f64::try_from(grad_norm(&values).unwrap()).unwrap();
+    assert!((first - want).abs() < 1e-6 * want, "{first} for {want}");
+    assert_eq!(first, f64::try_from(grad_norm(&values).unwrap()).unwrap());
+}
+
+#[test]
+fn non_finite_gradients_show_in_the_norm() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let norm = grad_norm(&Tensor::from_slice(&[1.0, bad, 2.0])).unwrap();
+        assert!(!f64::try_from(&norm).unwrap().is_finite());
+    }
+    let coefficient = clip_coefficient(&Tensor::from(f32::NAN), 1.0).unwrap();
+    assert!(f64::try_from(coefficient).unwrap().is_nan());
+}
