@@ -1,0 +1,119 @@
+//! From a configuration to data sets and a model.
+//!
+//! ```
+//! use camtl_data::task::TaskSpec;
+//! use camtl_model::EncoderConfig;
+//! use camtl_trainer::{RunConfig, setup};
+//!
+//! let spec = TaskSpec::from_toml(
+//!     r#"
+//!     name = "sentiment"
+//!     kind = "classification"
+//!     labels = ["negative", "positive"]
+//!     metrics = ["accuracy"]
+//!     format = "tsv"
+//!     fields = { text_a = 0, label = 1 }
+//!     [files]
+//!     train = "train.tsv"
+//!     "#,
+//!     "sentiment.toml",
+//! )?;
+//! let mut config = RunConfig::new("models/tiny");
+//! config.data.max_length = 16;
+//! let model = setup::model_config(&config, &[&spec], EncoderConfig::bert(100, 32, 2, 2, 64, 16));
+//! assert_eq!(model.tasks[0].num_outputs, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::path::Path;
+
+use camtl_data::load_task;
+use camtl_data::task::TaskSpec;
+use camtl_data::tokenize::TextTokenizer;
+use camtl_data::{LoadOptions, TaskDataset};
+use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, TaskHead};
+use tch::Device;
+
+use crate::config::RunConfig;
+use crate::error::TrainError;
+use crate::scorer::TRAIN;
+
+/// The model that `config` describes for these tasks on this encoder.
+pub fn model_config(
+    config: &RunConfig,
+    specs: &[&TaskSpec],
+    mut encoder: EncoderConfig,
+) -> ModelConfig {
+    if let Some(dropout) = config.model.dropout {
+        encoder.hidden_dropout_prob = dropout;
+        encoder.attention_probs_dropout_prob = dropout;
+    }
+    let head = |spec: &&TaskSpec| TaskHead {
+        name: spec.name.clone(),
+        num_outputs: spec.kind.num_outputs(),
+        regression: spec.kind.is_regression(),
+    };
+    ModelConfig {
+        encoder,
+        method: config.model.method.clone(),
+        tasks: specs.iter().map(head).collect(),
+        max_length: config.data.max_length,
+        freeze: config.model.freeze.clone(),
+    }
+}
+
+/// The model at the start of training: the pretrained encoder of `encoder_dir` with new modules and
+/// heads.
+///
+/// # Errors
+/// The encoder's files are missing or damaged, or do not fit the configuration.
+pub fn build_model(
+    config: &RunConfig,
+    specs: &[&TaskSpec],
+    encoder_dir: &Path,
+    device: Device,
+) -> Result<(Model, LoadReport), TrainError> {
+    let model = model_config(config, specs, EncoderConfig::from_dir(encoder_dir)?);
+    Ok(Model::from_pretrained(
+        &model,
+        encoder_dir,
+        device,
+        config.train.seed,
+    )?)
+}
+
+/// The splits of `spec` that a run reads: `train` and those of `eval.splits` that the task file names.
+pub fn splits_of(config: &RunConfig, spec: &TaskSpec) -> Vec<String> {
+    let evaluated = config
+        .eval
+        .splits
+        .iter()
+        .filter(|split| spec.files.contains_key(*split));
+    let mut splits = vec![TRAIN.to_owned()];
+    splits.extend(evaluated.filter(|split| *split != TRAIN).cloned());
+    splits
+}
+
+/// Reads and tokenises the tasks, `config.data` deciding from where.
+///
+/// # Errors
+/// A file is missing or malformed; the message names file and line.
+pub fn load_datasets(
+    config: &RunConfig,
+    specs: &[TaskSpec],
+    tokenizer: &TextTokenizer,
+) -> Result<Vec<TaskDataset>, TrainError> {
+    let cache = &config.data.cache_dir;
+    let mut datasets = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let options = LoadOptions {
+            data_dir: config.data.dir.clone(),
+            cache_dir: (!cache.as_os_str().is_empty()).then(|| cache.clone()),
+            max_length: config.data.max_length,
+            splits: splits_of(config, spec),
+            limit: config.data.train_limit,
+        };
+        datasets.push(load_task(spec, tokenizer, &options)?);
+    }
+    Ok(datasets)
+}

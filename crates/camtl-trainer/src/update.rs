@@ -1,0 +1,238 @@
+//! One update: select, score, accumulate gradients, check, clip, step.
+
+use std::time::Instant;
+
+use camtl_data::batch::{BatchItem, PackedBatch};
+use camtl_data::random::derive_seed;
+use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError};
+use camtl_ops::grad_norm;
+use tch::Kind;
+
+use crate::config::ScoringDropout;
+use crate::error::{Offenders, TrainError};
+use crate::forward::{model_input, targets};
+use crate::predict::to_vec;
+use crate::scorer::{ModelScorer, dropout_stream, train_split};
+use crate::state::Update;
+use crate::trainer::Trainer;
+
+impl Trainer {
+    /// Makes the next update. After an error no parameter has changed.
+    pub(crate) fn update(&mut self) -> Result<Update, TrainError> {
+        let started = Instant::now();
+        let index = self.state.step;
+        let (selection, scoring_s) = self.select(index)?;
+        let batch = self.pack(&selection.examples)?;
+        let losses = self.accumulate(&batch, index)?;
+        self.require_finite(&batch, &losses, "the loss is")?;
+        let norm = grad_norm(&self.model.parameters().flat_grad())?;
+        let norm_value = norm.f_double_value(&[])?;
+        if !norm_value.is_finite() {
+            return Err(self.not_finite(
+                "the gradient is",
+                self.gradient_offenders(&selection.examples)?,
+            ));
+        }
+        let learning_rate = self.schedule.learning_rate(index);
+        self.optimizer.update(&self.model, learning_rate, &norm)?;
+
+        let loss = losses
+            .iter()
+            .zip(&batch.loss_weights)
+            .map(|(loss, weight)| f64::from(*loss) * f64::from(*weight));
+        let mut tasks: Vec<(String, u64, f64, Option<f64>)> = self
+            .datasets
+            .iter()
+            .zip(&selection.mean_uncertainty)
+            .map(|(dataset, uncertainty)| {
+                (
+                    dataset.spec.name.clone(),
+                    0,
+                    0.0,
+                    uncertainty.map(f64::from),
+                )
+            })
+            .collect();
+        for segment in batch.task_segments() {
+            let entry = &mut tasks[segment.task as usize];
+            entry.1 = (segment.end - segment.start) as u64;
+            entry.2 = losses[segment.start..segment.end]
+                .iter()
+                .map(|loss| f64::from(*loss))
+                .sum();
+        }
+        Ok(Update {
+            loss: loss.sum(),
+            grad_norm: norm_value,
+            learning_rate,
+            tokens: batch.num_tokens() as u64,
+            candidates: selection.candidates as u64,
+            tasks,
+            seconds: started.elapsed().as_secs_f64(),
+            scoring_s,
+        })
+    }
+
+    /// Asks the sampler for the examples of update `index`.
+    fn select(&mut self, index: u64) -> Result<(camtl_data::sampler::Selection, f64), TrainError> {
+        let train = &self.config.train;
+        let with_dropout = train.scoring_dropout == ScoringDropout::Released
+            && !self.state.next_scoring_is_deterministic;
+        let own = matches!(
+            self.config.sampler,
+            SamplerConfig::MtUncertainty {
+                regression: RegressionUncertainty::Own,
+                ..
+            }
+        );
+        let mut scorer = ModelScorer {
+            model: &self.model,
+            datasets: &self.datasets,
+            batch_tokens: train.scoring_batch_tokens,
+            dropout_seed: with_dropout.then(|| derive_seed(train.seed, "scoring dropout", index)),
+            regression: own.then(|| {
+                (
+                    train.regression_passes,
+                    derive_seed(train.seed, "regression uncertainty", index),
+                )
+            }),
+            seconds: 0.0,
+        };
+        let selection = self.sampler.next_batch(&mut scorer);
+        let seconds = scorer.seconds;
+        let selection = selection.map_err(|error| match error {
+            SamplerError::Score {
+                ref task,
+                example,
+                value,
+                ..
+            } if !value.is_finite() => {
+                let ids = self
+                    .datasets
+                    .iter()
+                    .find(|dataset| &dataset.spec.name == task);
+                let id = ids
+                    .and_then(|dataset| dataset.splits.get(crate::scorer::TRAIN))
+                    .map_or(u64::from(example), |split| split.get(example as usize).id);
+                self.not_finite(
+                    "a score is",
+                    vec![Offenders {
+                        task: task.clone(),
+                        example_ids: vec![id],
+                    }],
+                )
+            }
+            SamplerError::Scorer(inner) => match inner.downcast::<TrainError>() {
+                Ok(error) => *error,
+                Err(other) => SamplerError::Scorer(other).into(),
+            },
+            other => other.into(),
+        })?;
+        self.state.next_scoring_is_deterministic = false;
+        Ok((selection, seconds))
+    }
+
+    fn pack(&self, examples: &[ExampleRef]) -> Result<PackedBatch, TrainError> {
+        let mut items = Vec::with_capacity(examples.len());
+        for example in examples {
+            let split = train_split(&self.datasets, example.task)?;
+            items.push(BatchItem {
+                task: example.task,
+                example: split.get(example.index as usize),
+            });
+        }
+        Ok(PackedBatch::pack(&items, self.config.train.loss_reduction))
+    }
+
+    /// Puts the batch's gradient into the model and returns each sequence's loss. Loss weights come
+    /// from the whole batch, so micro-batches add up to its gradient.
+    fn accumulate(&self, batch: &PackedBatch, index: u64) -> Result<Vec<f32>, TrainError> {
+        let device = self.model.device();
+        self.model.parameters().zero_grad()?;
+        let seed = derive_seed(self.config.train.seed, "dropout", index);
+        let mut losses = Vec::with_capacity(batch.num_sequences());
+        for (number, part) in batch
+            .split_by_tokens(self.config.train.micro_batch_tokens)?
+            .iter()
+            .enumerate()
+        {
+            let mut dropout =
+                dropout_stream(&self.model, derive_seed(seed, "micro-batch", number as u64));
+            let output = self
+                .model
+                .forward(&model_input(part, device)?, Some(&mut dropout))?;
+            let heads =
+                self.model
+                    .heads(&output, Some(&targets(part, device)?), Some(&mut dropout))?;
+            let Some(loss) = heads.loss else {
+                return Err(TrainError::Mismatch(
+                    "the heads gave no loss although there are targets".to_owned(),
+                ));
+            };
+            let weights = tch::Tensor::f_from_slice(&part.loss_weights)?.f_to_device(device)?;
+            loss.f_mul(&weights)?.f_sum(Kind::Float)?.f_backward()?;
+            losses.extend(to_vec(&loss.f_detach()?)?);
+        }
+        Ok(losses)
+    }
+
+    fn require_finite(
+        &self,
+        batch: &PackedBatch,
+        losses: &[f32],
+        what: &'static str,
+    ) -> Result<(), TrainError> {
+        let mut offenders: Vec<Offenders> = Vec::new();
+        for segment in batch.task_segments() {
+            let ids: Vec<u64> = (segment.start..segment.end)
+                .filter(|&sequence| !losses[sequence].is_finite())
+                .map(|sequence| batch.example_ids[sequence])
+                .collect();
+            if !ids.is_empty() {
+                offenders.push(Offenders {
+                    task: self.task_name(segment.task),
+                    example_ids: ids,
+                });
+            }
+        }
+        match offenders.is_empty() {
+            true => Ok(()),
+            false => Err(self.not_finite(what, offenders)),
+        }
+    }
+
+    /// The examples whose own gradient is not finite, found by running each alone; the whole batch
+    /// if there is none. Only after a failure, so its cost does not matter.
+    fn gradient_offenders(&self, examples: &[ExampleRef]) -> Result<Vec<Offenders>, TrainError> {
+        let mut alone = Vec::new();
+        for example in examples {
+            let batch = self.pack(&[*example])?;
+            self.accumulate(&batch, self.state.step)?;
+            let norm = grad_norm(&self.model.parameters().flat_grad())?.f_double_value(&[])?;
+            if !norm.is_finite() {
+                alone.push(*example);
+            }
+        }
+        let batch = self.pack(if alone.is_empty() { examples } else { &alone })?;
+        let offenders = batch.task_segments().into_iter().map(|segment| Offenders {
+            task: self.task_name(segment.task),
+            example_ids: batch.example_ids[segment.start..segment.end].to_vec(),
+        });
+        Ok(offenders.collect())
+    }
+
+    fn not_finite(&self, what: &'static str, offenders: Vec<Offenders>) -> TrainError {
+        TrainError::NonFinite {
+            step: self.state.step + 1,
+            what,
+            offenders,
+        }
+    }
+
+    fn task_name(&self, task: i64) -> String {
+        self.datasets.get(task as usize).map_or_else(
+            || format!("number {task}"),
+            |dataset| dataset.spec.name.clone(),
+        )
+    }
+}
