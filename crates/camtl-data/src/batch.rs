@@ -142,8 +142,12 @@ impl PackedBatch {
         let mut batch = Self::with_capacity(items.len(), tokens);
         for item in order {
             let example = &item.example;
-            batch.input_ids.extend(example.input_ids.iter().map(|id| i64::from(*id)));
-            batch.token_type_ids.extend(example.token_type_ids.iter().map(|id| i64::from(*id)));
+            batch
+                .input_ids
+                .extend(example.input_ids.iter().map(|id| i64::from(*id)));
+            batch
+                .token_type_ids
+                .extend(example.token_type_ids.iter().map(|id| i64::from(*id)));
             batch.push_sequence(
                 example.len(),
                 i64::from(item.task),
@@ -223,7 +227,11 @@ impl PackedBatch {
         for (index, &task) in self.tasks.iter().enumerate() {
             match segments.last_mut() {
                 Some(segment) if segment.task == task => segment.end = index + 1,
-                _ => segments.push(TaskSegment { task, start: index, end: index + 1 }),
+                _ => segments.push(TaskSegment {
+                    task,
+                    start: index,
+                    end: index + 1,
+                }),
             }
         }
         segments

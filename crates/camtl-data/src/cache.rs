@@ -131,7 +131,9 @@ impl TokenCache {
         let version = read_u32(bytes, 8)?;
         let byte_order = read_u32(bytes, 12)?;
         if version != FORMAT_VERSION {
-            return Err(format!("format version {version}, expected {FORMAT_VERSION}"));
+            return Err(format!(
+                "format version {version}, expected {FORMAT_VERSION}"
+            ));
         }
         if byte_order != BYTE_ORDER {
             return Err("written on a machine of another byte order".to_owned());
@@ -187,7 +189,9 @@ impl TokenCache {
             0 => Ok(None),
             1 if (bits as usize) < self.num_outputs => Ok(Some(Label::Class(bits))),
             2 if f32::from_bits(bits).is_finite() => Ok(Some(Label::Score(f32::from_bits(bits)))),
-            _ => Err(format!("label of kind {kind} with bits {bits} is not of this task")),
+            _ => Err(format!(
+                "label of kind {kind} with bits {bits} is not of this task"
+            )),
         }
     }
 
@@ -195,7 +199,11 @@ impl TokenCache {
     pub(crate) fn store(&self, split: &EncodedSplit) -> Result<(), DataError> {
         let failed = |action: &'static str, path: &Path| {
             let path = path.to_owned();
-            move |source| DataError::Io { action, path, source }
+            move |source| DataError::Io {
+                action,
+                path,
+                source,
+            }
         };
         std::fs::create_dir_all(&self.dir)
             .map_err(failed("create the token cache folder", &self.dir))?;
@@ -255,7 +263,9 @@ impl MappedTokens {
     }
 
     pub(crate) fn token_type_ids(&self) -> &[u8] {
-        self.map.get(self.token_type_ids.clone()).unwrap_or_default()
+        self.map
+            .get(self.token_type_ids.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -307,11 +317,7 @@ impl Columns {
     }
 }
 
-fn write_split(
-    out: &mut impl Write,
-    key: &[u8; 32],
-    split: &EncodedSplit,
-) -> std::io::Result<()> {
+fn write_split(out: &mut impl Write, key: &[u8; 32], split: &EncodedSplit) -> std::io::Result<()> {
     let kinds: Vec<u8> = split
         .labels
         .iter()
@@ -358,7 +364,9 @@ fn write_split(
     let checksum = checksum(std::iter::once(head.as_slice()).chain(padded.clone()));
     out.write_all(&head)?;
     out.write_all(&checksum)?;
-    padded.into_iter().try_for_each(|bytes| out.write_all(bytes))
+    padded
+        .into_iter()
+        .try_for_each(|bytes| out.write_all(bytes))
 }
 
 fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
@@ -373,16 +381,20 @@ fn column<'a, T>(bytes: &'a [u8], range: &Range<usize>) -> Result<&'a [T], Strin
 where
     T: FromBytes + zerocopy::Immutable,
 {
-    let bytes = bytes.get(range.clone()).ok_or("a column lies beyond the end of the file")?;
+    let bytes = bytes
+        .get(range.clone())
+        .ok_or("a column lies beyond the end of the file")?;
     <[T]>::ref_from_bytes(bytes).map_err(|_| "a column is not aligned".to_owned())
 }
 
 fn read_u32(bytes: &[u8], at: usize) -> Result<u32, String> {
     let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
-    word.map(u32::from_ne_bytes).ok_or_else(|| "the header is cut off".to_owned())
+    word.map(u32::from_ne_bytes)
+        .ok_or_else(|| "the header is cut off".to_owned())
 }
 
 fn read_u64(bytes: &[u8], at: usize) -> Result<u64, String> {
     let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
-    word.map(u64::from_ne_bytes).ok_or_else(|| "the header is cut off".to_owned())
+    word.map(u64::from_ne_bytes)
+        .ok_or_else(|| "the header is cut off".to_owned())
 }

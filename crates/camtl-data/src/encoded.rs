@@ -38,7 +38,10 @@ impl EncodedExample<'_> {
 /// The two long columns: ids and segments of all tokens of a split, end to end.
 #[derive(Clone, Debug)]
 pub(crate) enum Tokens {
-    Owned { input_ids: Arc<Vec<u32>>, token_type_ids: Arc<Vec<u8>> },
+    Owned {
+        input_ids: Arc<Vec<u32>>,
+        token_type_ids: Arc<Vec<u8>>,
+    },
     Mapped(Arc<MappedTokens>),
 }
 
@@ -147,11 +150,18 @@ impl EncodedSplit {
     /// Counts, lengths and label balance, for reports.
     #[must_use]
     pub fn summary(&self) -> SplitSummary {
-        let mut lengths: Vec<u64> = self.offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut lengths: Vec<u64> = self
+            .offsets
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
         lengths.sort_unstable();
         let percentile = |share: f64| {
             let last = lengths.len().saturating_sub(1) as f64;
-            lengths.get((last * share).round() as usize).copied().unwrap_or(0)
+            lengths
+                .get((last * share).round() as usize)
+                .copied()
+                .unwrap_or(0)
         };
         let mut label_counts = BTreeMap::new();
         let mut unlabelled = 0;
@@ -283,6 +293,9 @@ impl TaskDataset {
     /// Counts, lengths and label balance of every split.
     #[must_use]
     pub fn summary(&self) -> BTreeMap<String, SplitSummary> {
-        self.splits.iter().map(|(name, split)| (name.clone(), split.summary())).collect()
+        self.splits
+            .iter()
+            .map(|(name, split)| (name.clone(), split.summary()))
+            .collect()
     }
 }

@@ -89,7 +89,11 @@ fn io_remedy(source: &std::io::Error) -> &'static str {
 }
 
 fn skipped_note(skipped: u64) -> String {
-    if skipped == 0 { String::new() } else { format!(" but {skipped} malformed one(s)") }
+    if skipped == 0 {
+        String::new()
+    } else {
+        format!(" but {skipped} malformed one(s)")
+    }
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
@@ -224,7 +228,10 @@ impl RowProblem {
     pub fn is_malformed_row(&self) -> bool {
         matches!(
             self,
-            Self::ColumnCount { .. } | Self::BlankLine | Self::Json { .. } | Self::MissingKey { .. }
+            Self::ColumnCount { .. }
+                | Self::BlankLine
+                | Self::Json { .. }
+                | Self::MissingKey { .. }
         )
     }
 }

@@ -59,7 +59,10 @@ pub fn load_task(
         let encoded = load_split(spec, tokenizer, options, split)?;
         splits.insert(split.to_owned(), encoded);
     }
-    Ok(TaskDataset { spec: spec.clone(), splits })
+    Ok(TaskDataset {
+        spec: spec.clone(),
+        splits,
+    })
 }
 
 fn wanted_splits<'a>(
@@ -126,7 +129,14 @@ fn load_split(
     let Some(cache_dir) = &options.cache_dir else {
         return encode();
     };
-    let key = cache_key(spec, &layout, &bytes, tokenizer.fingerprint(), options.max_length, limit);
+    let key = cache_key(
+        spec,
+        &layout,
+        &bytes,
+        tokenizer.fingerprint(),
+        options.max_length,
+        limit,
+    );
     let cache = TokenCache::new(cache_dir, &spec.name, split, key, spec.kind.num_outputs());
     match cache.open() {
         Ok(Some(encoded)) => {
@@ -154,5 +164,7 @@ fn load_split(
 
 /// The path of a split's file below `data_dir`.
 pub(crate) fn split_path(spec: &TaskSpec, data_dir: &Path, split: &str) -> Option<PathBuf> {
-    spec.files.get(split).map(|source| data_dir.join(&source.path))
+    spec.files
+        .get(split)
+        .map(|source| data_dir.join(&source.path))
 }

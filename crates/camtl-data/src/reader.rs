@@ -139,9 +139,16 @@ pub fn read_lines(
     reader: impl BufRead,
     origin: &str,
 ) -> Result<Vec<Example>, DataError> {
-    let layout = spec.layout(split_like).ok_or_else(|| unknown_split(spec, split_like))?;
+    let layout = spec
+        .layout(split_like)
+        .ok_or_else(|| unknown_split(spec, split_like))?;
     let bytes = read_stream(reader, origin)?;
-    let source = Source { spec, layout: &layout, origin, labels: LabelUse::Optional };
+    let source = Source {
+        spec,
+        layout: &layout,
+        origin,
+        labels: LabelUse::Optional,
+    };
     let (examples, report) = read_rows(&source, &bytes)?;
     report_skipped(&spec.name, origin, &report);
     Ok(examples)
@@ -220,7 +227,10 @@ fn read_stream(mut reader: impl BufRead, origin: &str) -> Result<Vec<u8>, DataEr
     let mut bytes = Vec::new();
     reader
         .read_to_end(&mut bytes)
-        .map_err(|source| DataError::Stream { origin: origin.to_owned(), source })?;
+        .map_err(|source| DataError::Stream {
+            origin: origin.to_owned(),
+            source,
+        })?;
     Ok(bytes)
 }
 
@@ -232,9 +242,17 @@ pub(crate) fn parse_split(
     origin: &str,
     split: &str,
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
-    let labels =
-        if layout.fields.label.is_some() { LabelUse::Required } else { LabelUse::Optional };
-    let source = Source { spec, layout, origin, labels };
+    let labels = if layout.fields.label.is_some() {
+        LabelUse::Required
+    } else {
+        LabelUse::Optional
+    };
+    let source = Source {
+        spec,
+        layout,
+        origin,
+        labels,
+    };
     let (examples, report) = read_rows(&source, bytes)?;
     if examples.is_empty() {
         return Err(DataError::NoRows {
@@ -255,7 +273,10 @@ pub(crate) fn parse_split(
 fn report_skipped(task: &str, origin: &str, report: &ReadReport) {
     if report.skipped_rows > 0 {
         tracing::warn!(
-            task, file = origin, rows = report.rows, skipped_rows = report.skipped_rows,
+            task,
+            file = origin,
+            rows = report.rows,
+            skipped_rows = report.skipped_rows,
             "malformed rows left out, as the task file says"
         );
     }

@@ -169,7 +169,10 @@ mod tests {
     fn lists_read_as_prose() {
         assert_eq!(one_of(["a"]), "`a`");
         assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
-        assert_eq!(one_of((0..20).map(|n| n.to_string())).matches('`').count(), 24);
+        assert_eq!(
+            one_of((0..20).map(|n| n.to_string())).matches('`').count(),
+            24
+        );
     }
 
     #[test]

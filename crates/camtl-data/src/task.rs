@@ -456,7 +456,11 @@ impl TaskSpec {
         let mut seen = BTreeSet::new();
         for metric in &self.metrics {
             if metric.compares_scores() != regression {
-                let kind = if regression { "regression" } else { "classification" };
+                let kind = if regression {
+                    "regression"
+                } else {
+                    "classification"
+                };
                 return Some(format!(
                     "metric `{metric}` does not fit {kind}; use {}",
                     fitting()
@@ -536,7 +540,9 @@ impl TaskSpec {
                     "submission.files names split `{split}`, which is not among `files`{hint}"
                 ));
             }
-            let plain = Path::new(name).file_name().is_some_and(|file| file == name.as_str());
+            let plain = Path::new(name)
+                .file_name()
+                .is_some_and(|file| file == name.as_str());
             if !plain {
                 return Some(format!(
                     "submission.files.{split}: `{name}` must be a file name without folders"

@@ -14,7 +14,7 @@ type Record<'a> = (u64, Result<Vec<Cow<'a, str>>, RowProblem>);
 pub(super) fn for_each_row<'a>(
     source: &Source<'_>,
     text: &'a str,
-    each: impl FnMut(Result<RawRow<'a>, RowError>) -> Result<(), Box<RowError>>,
+    each: impl FnMut(Result<RawRow<'a>, Box<RowError>>) -> Result<(), Box<RowError>>,
 ) -> Result<(), Box<RowError>> {
     match source.layout.format {
         FileFormat::Csv => rows_of(source, CsvRecords::new(text), ',', each),
@@ -26,7 +26,7 @@ fn rows_of<'a>(
     source: &Source<'_>,
     mut records: impl Iterator<Item = Record<'a>>,
     separator: char,
-    mut each: impl FnMut(Result<RawRow<'a>, RowError>) -> Result<(), Box<RowError>>,
+    mut each: impl FnMut(Result<RawRow<'a>, Box<RowError>>) -> Result<(), Box<RowError>>,
 ) -> Result<(), Box<RowError>> {
     let mut columns: Option<ResolvedColumns> = None;
     if source.layout.header {
@@ -61,11 +61,7 @@ struct ResolvedColumns {
 }
 
 impl ResolvedColumns {
-    fn from_header(
-        source: &Source<'_>,
-        line: u64,
-        names: &[&str],
-    ) -> Result<Self, Box<RowError>> {
+    fn from_header(source: &Source<'_>, line: u64, names: &[&str]) -> Result<Self, Box<RowError>> {
         let place = |column: &Column| match column {
             Column::Index(index) => position(*index, names.len()),
             Column::Name(name) => {
@@ -86,7 +82,9 @@ impl ResolvedColumns {
         let (count, known_from) = source
             .layout
             .columns
-            .map_or((found, "as in the first row"), |count| (count, "`columns` of the task file"));
+            .map_or((found, "as in the first row"), |count| {
+                (count, "`columns` of the task file")
+            });
         let place = |column: &Column| match column {
             Column::Index(index) => position(*index, count),
             // Refused when the task file was read.
@@ -108,21 +106,19 @@ impl ResolvedColumns {
         place: impl Fn(&Column) -> Result<usize, RowProblem>,
     ) -> Result<Self, Box<RowError>> {
         let fields = &source.layout.fields;
-        let required = |column: &Column| {
-            place(column).map_err(|problem| Box::new(source.error(line, None, problem)))
-        };
-        let label = match &fields.label {
-            None => None,
-            Some(column) => match place(column) {
-                Ok(at) => Some((at, column_name(column, at))),
-                Err(RowProblem::Header { times: 0, .. } | RowProblem::NoSuchPosition { .. })
-                    if source.labels == LabelUse::Optional =>
-                {
-                    None
-                }
-                Err(problem) => return Err(Box::new(source.error(line, None, problem))),
-            },
-        };
+        let required =
+            |column: &Column| place(column).map_err(|problem| source.error(line, None, problem));
+        let label =
+            match &fields.label {
+                None => None,
+                Some(column) => match place(column) {
+                    Ok(at) => Some((at, column_name(column, at))),
+                    Err(
+                        RowProblem::Header { times: 0, .. } | RowProblem::NoSuchPosition { .. },
+                    ) if source.labels == LabelUse::Optional => None,
+                    Err(problem) => return Err(source.error(line, None, problem)),
+                },
+            };
         Ok(Self {
             count,
             known_from,
@@ -140,7 +136,7 @@ impl ResolvedColumns {
         line: u64,
         cells: Result<Vec<Cow<'a, str>>, RowProblem>,
         separator: char,
-    ) -> Result<RawRow<'a>, RowError> {
+    ) -> Result<RawRow<'a>, Box<RowError>> {
         let mut cells = cells.map_err(|problem| source.error(line, None, problem))?;
         if cells.len() != self.count {
             let blank = cells.len() == 1 && cells[0].is_empty();
@@ -158,17 +154,34 @@ impl ResolvedColumns {
         }
         // Two fields may name the same column, so only the texts (the long ones) are moved out, and last.
         let key = self.key.map(|at| cells[at].clone());
-        let label = self.label.as_ref().map(|(at, name)| (cells[*at].clone(), name.clone()));
+        let label = self
+            .label
+            .as_ref()
+            .map(|(at, name)| (cells[*at].clone(), name.clone()));
         let text_b = self.text_b.map(|at| {
-            if at == self.text_a { cells[at].clone() } else { std::mem::take(&mut cells[at]) }
+            if at == self.text_a {
+                cells[at].clone()
+            } else {
+                std::mem::take(&mut cells[at])
+            }
         });
         let text_a = std::mem::take(&mut cells[self.text_a]);
-        Ok(RawRow { line, key, text_a, text_b, label })
+        Ok(RawRow {
+            line,
+            key,
+            text_a,
+            text_b,
+            label,
+        })
     }
 }
 
 fn position(index: usize, columns: usize) -> Result<usize, RowProblem> {
-    if index < columns { Ok(index) } else { Err(RowProblem::NoSuchPosition { index, columns }) }
+    if index < columns {
+        Ok(index)
+    } else {
+        Err(RowProblem::NoSuchPosition { index, columns })
+    }
 }
 
 fn column_name(column: &Column, at: usize) -> String {
@@ -199,7 +212,11 @@ struct CsvRecords<'a> {
 
 impl<'a> CsvRecords<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1 }
+        Self {
+            text,
+            at: 0,
+            line: 1,
+        }
     }
 
     /// A quoted field, from behind its opening quote to behind its closing one.

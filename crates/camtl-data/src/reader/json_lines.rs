@@ -14,7 +14,7 @@ use crate::task::Column;
 pub(super) fn for_each_row(
     source: &Source<'_>,
     text: &str,
-    mut each: impl FnMut(Result<RawRow<'_>, RowError>) -> Result<(), Box<RowError>>,
+    mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
 ) -> Result<(), Box<RowError>> {
     for (line, text) in lines(text) {
         if !text.trim().is_empty() {
@@ -24,11 +24,13 @@ pub(super) fn for_each_row(
     Ok(())
 }
 
-fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, RowError> {
+fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, Box<RowError>> {
     let problem = |problem| source.error(line, None, problem);
     let value: Value = serde_json::from_str(text).map_err(|error| {
         // The parser counts lines within this one; its "at line 1" would only mislead.
-        let reason = error.to_string().replace("at line 1 column", "at character");
+        let reason = error
+            .to_string()
+            .replace("at line 1 column", "at character");
         problem(RowProblem::Json { reason })
     })?;
     let Value::Object(object) = &value else {
@@ -37,17 +39,20 @@ fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, Ro
     };
     let fields = &source.layout.fields;
     let at = |column: &Column, problem| source.error(line, Some(column.to_string()), problem);
-    let text_of = |column: &Column| -> Result<Cow<'static, str>, RowError> {
+    let text_of = |column: &Column| -> Result<Cow<'static, str>, Box<RowError>> {
         match look_up(object, column) {
             Some(Value::String(text)) => Ok(Cow::Owned(text.clone())),
             Some(other) => Err(at(
                 column,
-                RowProblem::JsonType { expected: "a string", found: type_name(other) },
+                RowProblem::JsonType {
+                    expected: "a string",
+                    found: type_name(other),
+                },
             )),
             None => Err(at(column, missing(object, column))),
         }
     };
-    let plain_of = |column: &Column, value: &Value| -> Result<Cow<'static, str>, RowError> {
+    let plain_of = |column: &Column, value: &Value| -> Result<Cow<'static, str>, Box<RowError>> {
         plain(value).map(Cow::Owned).ok_or_else(|| {
             at(
                 column,

@@ -23,8 +23,18 @@ pub(super) enum LabelUse {
 }
 
 impl Source<'_> {
-    pub(super) fn error(&self, line: u64, column: Option<String>, problem: RowProblem) -> RowError {
-        RowError { origin: self.origin.to_owned(), line, column, problem }
+    pub(super) fn error(
+        &self,
+        line: u64,
+        column: Option<String>,
+        problem: RowProblem,
+    ) -> Box<RowError> {
+        Box::new(RowError {
+            origin: self.origin.to_owned(),
+            line,
+            column,
+            problem,
+        })
     }
 }
 
@@ -62,10 +72,14 @@ struct Collected<'s> {
 
 impl<'s> Collected<'s> {
     fn new(source: &'s Source<'s>) -> Self {
-        Self { source, examples: Vec::new(), report: ReadReport::default() }
+        Self {
+            source,
+            examples: Vec::new(),
+            report: ReadReport::default(),
+        }
     }
 
-    fn push(&mut self, row: Result<RawRow<'_>, RowError>) -> Result<(), Box<RowError>> {
+    fn push(&mut self, row: Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>> {
         let id = self.report.rows;
         self.report.rows += 1;
         let row = match row {
@@ -78,7 +92,7 @@ impl<'s> Collected<'s> {
                 self.report.skipped_rows += 1;
                 return Ok(());
             }
-            Err(error) => return Err(Box::new(error)),
+            Err(error) => return Err(error),
         };
         let label = match row.label {
             Some((text, _)) if text.is_empty() && self.source.labels == LabelUse::Optional => None,
@@ -108,17 +122,29 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
     }
     match &spec.kind {
         TaskKind::Classification { labels } => {
-            spec.label_index(text).map(Label::Class).ok_or_else(|| RowProblem::UnknownLabel {
-                found: text.to_owned(),
-                labels: labels.clone(),
-                suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
-            })
+            spec.label_index(text)
+                .map(Label::Class)
+                .ok_or_else(|| RowProblem::UnknownLabel {
+                    found: text.to_owned(),
+                    labels: labels.clone(),
+                    suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
+                })
         }
         TaskKind::Regression { min, max } => {
-            let score = text.trim().parse::<f32>().ok().filter(|score| score.is_finite());
-            let score = score.ok_or_else(|| RowProblem::NotANumber { found: text.to_owned() })?;
+            let score = text
+                .trim()
+                .parse::<f32>()
+                .ok()
+                .filter(|score| score.is_finite());
+            let score = score.ok_or_else(|| RowProblem::NotANumber {
+                found: text.to_owned(),
+            })?;
             if score < *min || score > *max {
-                return Err(RowProblem::ScoreOutOfRange { found: score, min: *min, max: *max });
+                return Err(RowProblem::ScoreOutOfRange {
+                    found: score,
+                    min: *min,
+                    max: *max,
+                });
             }
             Ok(Label::Score(score))
         }
@@ -128,7 +154,12 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
 /// The text of a file: UTF-8, without a byte order mark.
 pub(super) fn decode<'a>(bytes: &'a [u8], origin: &str) -> Result<&'a str, Box<RowError>> {
     let problem = |line, column, problem| {
-        Box::new(RowError { origin: origin.to_owned(), line, column, problem })
+        Box::new(RowError {
+            origin: origin.to_owned(),
+            line,
+            column,
+            problem,
+        })
     };
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(problem(1, None, RowProblem::Utf16));
@@ -137,11 +168,24 @@ pub(super) fn decode<'a>(bytes: &'a [u8], origin: &str) -> Result<&'a str, Box<R
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let before = &bytes[..at];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line_start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        let tabs = before[line_start..].iter().filter(|byte| **byte == b'\t').count();
+        let tabs = before[line_start..]
+            .iter()
+            .filter(|byte| **byte == b'\t')
+            .count();
         let column = (tabs > 0).then(|| format!("at position {tabs}"));
         let value = bytes.get(at).copied().unwrap_or_default();
-        problem(line, column, RowProblem::InvalidUtf8 { byte: at - line_start + 1, value })
+        problem(
+            line,
+            column,
+            RowProblem::InvalidUtf8 {
+                byte: at - line_start + 1,
+                value,
+            },
+        )
     })
 }

@@ -8,7 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Column, FileFormat, Fields, MalformedRows, SplitSource, Submission, TaskError, TaskKind,
+    Column, Fields, FileFormat, MalformedRows, SplitSource, Submission, TaskError, TaskKind,
     TaskSpec,
 };
 use crate::metrics::MetricKind;

@@ -37,13 +37,17 @@ impl TextTokenizer {
         let settings = NormalizerSettings::read(&dir.join("tokenizer_config.json"))?;
         let json = dir.join("tokenizer.json");
         if let Some(bytes) = read_if_there(&json)? {
-            let problem =
-                |reason: String| TokenizerError::Json { path: json.clone(), reason };
+            let problem = |reason: String| TokenizerError::Json {
+                path: json.clone(),
+                reason,
+            };
             let mut document: Value = serde_json::from_slice(strip_bom(&bytes))
                 .map_err(|error| problem(error.to_string()))?;
             settings.apply(&mut document);
-            let tokenizer: Tokenizer =
-                serde_json::from_value(document).map_err(|error| problem(error.to_string()))?;
+            let tokenizer: Tokenizer = document
+                .to_string()
+                .parse()
+                .map_err(|error: tokenizers::Error| problem(error.to_string()))?;
             return Self::build(tokenizer, &json.display().to_string());
         }
         let vocab = dir.join("vocab.txt");
@@ -52,7 +56,9 @@ impl TextTokenizer {
             let text = utf8(&bytes, &origin)?;
             return Self::from_word_pieces(text, settings, &origin);
         }
-        Err(TokenizerError::NoTokenizer { dir: dir.to_owned() })
+        Err(TokenizerError::NoTokenizer {
+            dir: dir.to_owned(),
+        })
     }
 
     /// BERT's word pieces over a vocabulary with one token per line; its line number is a token's id.
@@ -60,8 +66,10 @@ impl TextTokenizer {
     /// # Errors
     /// When a token is empty or named twice, or a special token is missing.
     pub fn from_vocab(text: &str, lowercase: bool) -> Result<Self, TokenizerError> {
-        let settings =
-            NormalizerSettings { do_lower_case: Some(lowercase), ..NormalizerSettings::default() };
+        let settings = NormalizerSettings {
+            do_lower_case: Some(lowercase),
+            ..NormalizerSettings::default()
+        };
         Self::from_word_pieces(text, settings, "vocabulary")
     }
 
@@ -72,17 +80,19 @@ impl TextTokenizer {
     ) -> Result<Self, TokenizerError> {
         let vocab = parse_vocab(text, origin)?;
         // By way of the serialised form: the builder takes the map type of a crate that is not ours to name.
-        let model: WordPiece = serde_json::from_value(json!({
+        let model = json!({
             "type": "WordPiece",
             "unk_token": "[UNK]",
             "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100,
             "vocab": vocab,
-        }))
-        .map_err(|error| TokenizerError::Vocabulary {
-            origin: origin.to_owned(),
-            line: 1,
-            problem: error.to_string(),
+        });
+        let model: WordPiece = serde_json::from_str(&model.to_string()).map_err(|error| {
+            TokenizerError::Vocabulary {
+                origin: origin.to_owned(),
+                line: 1,
+                problem: error.to_string(),
+            }
         })?;
         let mut tokenizer = Tokenizer::new(model);
         tokenizer.with_normalizer(Some(BertNormalizer::new(
@@ -119,8 +129,18 @@ impl TextTokenizer {
         let mut hash = Sha256::new();
         hash.update(format!("camtl tokenizer 1 {layout:?} {special:?}\n"));
         hash.update(serialised);
-        let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { inner, special, layout, vocab_size, fingerprint })
+        let fingerprint = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(Self {
+            inner,
+            special,
+            layout,
+            vocab_size,
+            fingerprint,
+        })
     }
 }
 
@@ -131,18 +151,34 @@ fn special_tokens(
     let look_up = |names: [&str; 5]| names.map(|name| tokenizer.token_to_id(name));
     for (layout, names) in [(PairLayout::Bert, BERT), (PairLayout::Roberta, ROBERTA)] {
         if let [Some(cls), Some(sep), Some(pad), Some(unk), Some(mask)] = look_up(names) {
-            return Ok((layout, SpecialTokens { cls, sep, pad, unk, mask }));
+            return Ok((
+                layout,
+                SpecialTokens {
+                    cls,
+                    sep,
+                    pad,
+                    unk,
+                    mask,
+                },
+            ));
         }
     }
     // Name what is missing from the family that the vocabulary comes nearer to.
     let present = |names: [&str; 5]| look_up(names).iter().flatten().count();
-    let names = if present(ROBERTA) > present(BERT) { ROBERTA } else { BERT };
+    let names = if present(ROBERTA) > present(BERT) {
+        ROBERTA
+    } else {
+        BERT
+    };
     let tokens = names
         .iter()
         .filter(|name| tokenizer.token_to_id(name).is_none())
         .map(|name| (*name).to_owned())
         .collect();
-    Err(TokenizerError::MissingSpecialTokens { origin: origin.to_owned(), tokens })
+    Err(TokenizerError::MissingSpecialTokens {
+        origin: origin.to_owned(),
+        tokens,
+    })
 }
 
 fn parse_vocab(text: &str, origin: &str) -> Result<BTreeMap<String, u32>, TokenizerError> {
@@ -154,7 +190,10 @@ fn parse_vocab(text: &str, origin: &str) -> Result<BTreeMap<String, u32>, Tokeni
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     if text.is_empty() {
-        return Err(problem(1, "the vocabulary is empty; expected one token per line".to_owned()));
+        return Err(problem(
+            1,
+            "the vocabulary is empty; expected one token per line".to_owned(),
+        ));
     }
     let mut vocab = BTreeMap::new();
     for (index, line) in text.split('\n').enumerate() {
@@ -182,9 +221,11 @@ impl NormalizerSettings {
         let Some(bytes) = read_if_there(path)? else {
             return Ok(Self::default());
         };
-        let document: Value = serde_json::from_slice(strip_bom(&bytes)).map_err(|error| {
-            TokenizerError::Json { path: path.to_owned(), reason: error.to_string() }
-        })?;
+        let document: Value =
+            serde_json::from_slice(strip_bom(&bytes)).map_err(|error| TokenizerError::Json {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
         let switch = |key: &str| match document.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(*value)),
@@ -202,7 +243,10 @@ impl NormalizerSettings {
 
     /// Writes what is said into the BERT normaliser of a `tokenizer.json`; other normalisers have no such switches.
     fn apply(self, document: &mut Value) {
-        let Some(normalizer) = document.get_mut("normalizer").and_then(Value::as_object_mut) else {
+        let Some(normalizer) = document
+            .get_mut("normalizer")
+            .and_then(Value::as_object_mut)
+        else {
             return;
         };
         if normalizer.get("type").and_then(Value::as_str) != Some("BertNormalizer") {
@@ -225,7 +269,10 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TokenizerError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TokenizerError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(TokenizerError::Io {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
