@@ -6,11 +6,17 @@
 
 mod cli;
 mod commands;
+mod encoders;
 mod failure;
 mod interrupt;
 mod logging;
 mod output;
+mod progress;
+mod scores;
+mod staged;
 mod table;
+mod text_lines;
+mod trained;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,25 @@
 //! The commands, one file each.
 
+mod eval;
+mod params;
+mod predict;
+mod quickstart;
+mod report;
+mod submit;
+mod train;
+
 use crate::cli::{Cli, Command};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: &Cli) -> Outcome {
     match &cli.command {
-        _ => Err(Failure::work(anyhow::anyhow!("not yet"))),
+        Command::Train(args) => train::run(args, cli.quiet),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Submit(args) => submit::run(args),
+        Command::Params(args) => params::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Quickstart(args) => quickstart::run(args, cli.quiet),
     }
 }

@@ -1,0 +1,204 @@
+//! A trained run, opened for use: its configuration, tasks, model and tokenizer.
+//!
+//! `train` keeps a copy of the encoder's tokenizer in the run folder, so that a run can be moved or
+//! used after its encoder is gone.
+
+use std::path::{Path, PathBuf};
+
+use camtl_data::encoded::TaskDataset;
+use camtl_data::{LoadOptions, load_task};
+use camtl_data::task::TaskSpec;
+use camtl_data::tokenize::TextTokenizer;
+use camtl_model::Model;
+use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE};
+use camtl_trainer::{RunConfig, resolve_device};
+
+use crate::cli::WeightsArgs;
+use crate::failure::{Failure, OrFail};
+use crate::staged::StagedFolder;
+
+/// The folder of the tokenizer inside a run folder.
+const TOKENIZER: &str = "tokenizer";
+/// What may make up a tokenizer in a Hugging Face folder.
+const TOKENIZER_FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// A run whose weights are loaded.
+pub(crate) struct TrainedRun {
+    /// Its folder.
+    pub(crate) dir: PathBuf,
+    /// Its resolved configuration.
+    pub(crate) config: RunConfig,
+    /// Its tasks, in the order of the model's heads.
+    pub(crate) specs: Vec<TaskSpec>,
+    /// The model, on the device of the configuration.
+    pub(crate) model: Model,
+    /// The tokenizer it was trained with.
+    pub(crate) tokenizer: TextTokenizer,
+}
+
+impl TrainedRun {
+    /// Opens the run in `dir` with its final weights, or those of a checkpoint.
+    ///
+    /// # Errors
+    /// There is no run, it is not finished and no checkpoint was named, or its files cannot be used.
+    pub(crate) fn open(dir: &Path, weights: &WeightsArgs) -> Result<Self, Failure> {
+        let config = read_config(dir)?;
+        let specs = config.task_specs()?;
+        if let Some(threads) = config.train.threads {
+            camtl_ops::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX))?;
+        }
+        camtl_ops::set_fused(config.ops.fused);
+        camtl_ops::set_deterministic(config.ops.deterministic)?;
+        let device = resolve_device(config.train.device).map_err(Failure::usage)?;
+        let folder = weights_folder(dir, weights)?;
+        let model =
+            Model::load(&folder, device).or_work(|| format!("cannot load the weights in {}", folder.display()))?;
+        check_heads(dir, &specs, &model)?;
+        let tokenizer = open_tokenizer(dir, &config)?;
+        Ok(Self { dir: dir.to_path_buf(), config, specs, model, tokenizer })
+    }
+
+    /// The place of the task called `name`.
+    ///
+    /// # Errors
+    /// The run has no such task; the nearest is named.
+    pub(crate) fn task_index(&self, name: &str) -> Result<usize, Failure> {
+        self.specs.iter().position(|spec| spec.name == name).ok_or_else(|| {
+            let known = || self.specs.iter().map(|spec| spec.name.as_str());
+            let hint = match camtl_data::suggest::nearest(name, known()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "name one of these with --task".to_owned(),
+            };
+            Failure::usage(anyhow::anyhow!(
+                "{} has no task `{name}`; it has {}",
+                self.dir.display(),
+                known().collect::<Vec<_>>().join(", ")
+            ))
+            .hint(hint)
+        })
+    }
+
+    /// The places of the named tasks, or of all if none is named.
+    ///
+    /// # Errors
+    /// As [`TrainedRun::task_index`].
+    pub(crate) fn task_indices(&self, names: &[String]) -> Result<Vec<usize>, Failure> {
+        if names.is_empty() {
+            return Ok((0..self.specs.len()).collect());
+        }
+        let mut indices = names.iter().map(|name| self.task_index(name)).collect::<Result<Vec<_>, _>>()?;
+        indices.sort_unstable();
+        indices.dedup();
+        Ok(indices)
+    }
+
+    /// Reads and encodes some splits of a task.
+    ///
+    /// # Errors
+    /// A file is missing or malformed.
+    pub(crate) fn load(
+        &self,
+        task: usize,
+        splits: Vec<String>,
+        data_dir: Option<&Path>,
+    ) -> Result<TaskDataset, Failure> {
+        let cache = &self.config.data.cache_dir;
+        let options = LoadOptions {
+            data_dir: data_dir.unwrap_or(&self.config.data.dir).to_path_buf(),
+            cache_dir: (!cache.as_os_str().is_empty()).then(|| cache.clone()),
+            max_length: self.config.data.max_length,
+            splits,
+            limit: None,
+        };
+        load_task(&self.specs[task], &self.tokenizer, &options).map_err(|error| {
+            Failure::work(error).hint("the data folder is data.dir of the run's config.toml; --data-dir names another")
+        })
+    }
+}
+
+/// The configuration of the run in `dir`.
+///
+/// # Errors
+/// There is none: bad usage. It cannot be read: the work failed.
+pub(crate) fn read_config(dir: &Path) -> Result<RunConfig, Failure> {
+    let path = dir.join(CONFIG_FILE);
+    if !path.is_file() {
+        let what = if dir.is_dir() { "holds no run" } else { "does not exist" };
+        return Err(Failure::usage(anyhow::anyhow!("{} {what} (no {CONFIG_FILE})", dir.display()))
+            .hint("a run folder is what `camtl train CONFIG --run DIR` makes"));
+    }
+    RunConfig::from_file(&path, &[] as &[&str]).map_err(Failure::work)
+}
+
+/// Copies the tokenizer of `encoder` into the run folder, unless it is there already.
+///
+/// # Errors
+/// A file cannot be copied.
+pub(crate) fn keep_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failure> {
+    let destination = run_dir.join(TOKENIZER);
+    if destination.is_dir() {
+        return Ok(());
+    }
+    let context = || format!("cannot copy the tokenizer of {} into {}", encoder.display(), run_dir.display());
+    let staged = StagedFolder::new(&destination).or_work(context)?;
+    for name in TOKENIZER_FILES {
+        let source = encoder.join(name);
+        if source.is_file() {
+            std::fs::copy(&source, staged.path().join(name)).or_work(context)?;
+        }
+    }
+    staged.commit().or_work(context)
+}
+
+fn open_tokenizer(dir: &Path, config: &RunConfig) -> Result<TextTokenizer, Failure> {
+    let own = dir.join(TOKENIZER);
+    let folder = if own.is_dir() { own } else { config.encoder_dir()? };
+    Ok(TextTokenizer::from_dir(&folder)?)
+}
+
+/// Where the weights lie: the checkpoint asked for, relative to the current folder or to the run, or
+/// the run itself.
+fn weights_folder(dir: &Path, weights: &WeightsArgs) -> Result<PathBuf, Failure> {
+    if let Some(checkpoint) = &weights.checkpoint {
+        let inside = dir.join(checkpoint);
+        return [checkpoint.clone(), inside].into_iter().find(|path| path.join(MODEL_FILE).is_file()).ok_or_else(
+            || {
+                Failure::usage(anyhow::anyhow!("{} holds no {MODEL_FILE}", checkpoint.display()))
+                    .hint(format!("checkpoints of the run are in {}", dir.join("checkpoints").display()))
+            },
+        );
+    }
+    if dir.join(MODEL_FILE).is_file() {
+        return Ok(dir.to_path_buf());
+    }
+    let steps = camtl_trainer::checkpoint::CheckpointStore::new(dir).steps().unwrap_or_default();
+    let use_checkpoint = match steps.last() {
+        Some(step) => format!(", or use its last checkpoint with --checkpoint checkpoints/step-{step}"),
+        None => String::new(),
+    };
+    Err(Failure::usage(anyhow::anyhow!("{} is not finished: it has no {MODEL_FILE} yet", dir.display())).hint(
+        format!("finish it with `camtl train --resume --run {}`{use_checkpoint}", dir.display()),
+    ))
+}
+
+/// The model's heads must be the configuration's tasks, in the same order.
+fn check_heads(dir: &Path, specs: &[TaskSpec], model: &Model) -> Result<(), Failure> {
+    let heads: Vec<(&str, usize)> =
+        model.config().tasks.iter().map(|head| (head.name.as_str(), head.num_outputs)).collect();
+    let tasks: Vec<(&str, usize)> =
+        specs.iter().map(|spec| (spec.name.as_str(), spec.kind.num_outputs())).collect();
+    if heads == tasks {
+        return Ok(());
+    }
+    Err(Failure::work(anyhow::anyhow!(
+        "the weights do not belong to {}: they have the heads {heads:?}, its {CONFIG_FILE} the tasks {tasks:?}",
+        dir.display()
+    )))
+}
