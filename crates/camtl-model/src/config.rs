@@ -173,11 +173,13 @@ impl EncoderConfig {
             origin: origin.to_string(),
             problem,
         };
-        let value: serde_json::Value =
+        let mut value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| fail(format!("not JSON: {error}")))?;
-        let Some(object) = value.as_object() else {
+        let Some(object) = value.as_object_mut() else {
             return Err(fail("expected a JSON object at the top level".into()));
         };
+        // Some writers spell "not set" as null.
+        object.retain(|_, field| !field.is_null());
         match object.get("model_type").and_then(|value| value.as_str()) {
             Some("bert" | "roberta") | None => {}
             Some(other) => {
@@ -189,7 +191,6 @@ impl EncoderConfig {
         }
         for (field, expected) in FIXED {
             if let Some(found) = object.get(field)
-                && !found.is_null()
                 && found.to_string() != expected
             {
                 return Err(fail(format!(

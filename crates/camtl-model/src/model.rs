@@ -241,7 +241,7 @@ impl Model {
     /// # Errors
     /// libtorch refuses.
     pub fn modulation(&self) -> Result<Modulation, ModelError> {
-        let records = self.probe.f_alias()?.requires_grad();
+        let records = self.probe.f_neg()?.requires_grad();
         if records && self.modulation_trained {
             return Modulation::new(&self.config, &self.store);
         }
