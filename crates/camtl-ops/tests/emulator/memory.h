@@ -1,6 +1,7 @@
 // Memory as a kernel must leave it: poisoned before, guarded on both sides.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -24,7 +25,7 @@ class Array {
   explicit Array(std::size_t count) : count_(count), bytes_(count * sizeof(T) + 2 * GUARD + 256, GUARD_BYTE) {
     auto start = (reinterpret_cast<std::uintptr_t>(bytes_.data()) + GUARD + 255) & ~std::uintptr_t{255};
     data_ = reinterpret_cast<T*>(start);
-    std::memset(static_cast<void*>(data_), 0xff, count * sizeof(T));
+    std::fill_n(reinterpret_cast<unsigned char*>(data_), count * sizeof(T), 0xff);
   }
   explicit Array(const std::vector<T>& values) : Array(values.size()) {
     if (!values.empty()) std::memcpy(static_cast<void*>(data_), values.data(), values.size() * sizeof(T));

@@ -1,28 +1,17 @@
 // From the C interface's structures to the kernels'.
 #pragma once
 
-#include <math.h>
-
 #include "attention/gradients.cuh"
 #include "attention/inputs.cuh"
-#include "launch.h"
+#include "dropout_call.cuh"
 
 namespace camtl {
 
 // One kernel form serves 1..=128 rows, the other the rest.
 constexpr int SINGLE_PASS_ROWS = 128;
 constexpr int MAX_ROWS = 512;
-constexpr int UNSUPPORTED = -1;
 // Grid dimensions other than x are 16 bits wide.
 constexpr int MAX_SEQUENCES = 65535;
-
-inline DropoutCall dropout_call(const CamtlDropout& dropout) {
-  // Rounded as the other devices round it, so that masks agree.
-  const double threshold = nearbyint(dropout.probability * 4294967296.0);
-  return {dropout.seed, dropout.device_seed,
-          threshold >= 4294967295.0 ? 4294967295u : static_cast<uint32_t>(threshold),
-          static_cast<float>(1.0 / (1.0 - dropout.probability))};
-}
 
 inline AttentionInputs attention_inputs(const CamtlAttention& a, const CamtlLayout& layout) {
   AttentionInputs in;

@@ -4,10 +4,10 @@
 
 #include "attention/inputs.cuh"
 #include "attention/tile.cuh"
+#include "logarithm.cuh"
 
 namespace camtl {
 
-constexpr float LOG2_E = 1.4426950408889634f;
 // Stands for minus infinity: exp2 of it is 0, and differences of two stay finite.
 constexpr float MASKED = -1.0e30f;
 

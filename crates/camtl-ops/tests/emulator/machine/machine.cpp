@@ -281,7 +281,11 @@ void run_grid(Dim grid, int threads, std::size_t shared_bytes, void (*kernel)(vo
 
 void copy_async(void* shared, const void* global, bool valid) {
   if (reinterpret_cast<std::uintptr_t>(global) % 16 != 0) fail("unaligned background copy");
-  self().open.push_back({checked_shared(shared, 16), valid ? static_cast<const unsigned char*>(global) : nullptr});
+  unsigned char* const to = checked_shared(shared, 16);
+  // From here to the wait the copy may land at any moment: who still reads the old
+  // contents, or reads the new ones too early, finds NaN.
+  std::memset(to, 0xff, 16);
+  self().open.push_back({to, valid ? static_cast<const unsigned char*>(global) : nullptr});
 }
 
 void copy_async_commit() {

@@ -2,7 +2,7 @@
 // between warp-wide instructions, and each such instruction waits for all 32.
 //
 // What it finds: wrong indices, masks, fragment layouts and swizzles; reads of
-// shared memory that nothing wrote, or that a background copy has not delivered;
+// shared memory that nothing wrote, or that a background copy under way may change;
 // missing barriers (lanes and warps run far apart, in an order drawn from a seed);
 // divergence at a barrier or shuffle; writes outside shared memory; bank
 // conflicts of matrix loads. What it cannot find: weak memory ordering, races that

@@ -1,0 +1,93 @@
+// Conditional layer norm against float64.
+#include "cases/rows.h"
+
+namespace harness {
+namespace {
+
+template <typename T>
+void run(const RowShape& shape, std::uint64_t seed) {
+  Random random(seed);
+  const Batch batch = row_batch(shape, random);
+  const DeviceLayout layout(batch);
+  const auto rows = static_cast<std::size_t>(batch.rows()), columns = static_cast<std::size_t>(shape.columns);
+  const auto tables = static_cast<std::size_t>(shape.per_task ? batch.num_tasks : 1);
+  Array<T> x(rows * columns), residual(rows * columns), dy(rows * columns);
+  Array<float> weight(tables * columns), bias(tables * columns);
+  fill_normal(x, random, 2.0, 0.5);
+  fill_normal(residual, random);
+  fill_normal(dy, random);
+  fill_normal(weight, random, 0.3, 1.0);
+  fill_normal(bias, random, 0.5);
+  const reference::Dropout mask{shape.dropout, random.next()};
+  const CamtlDropout dropout{shape.dropout, mask.seed, nullptr};
+  const double eps = 1e-5;
+  const std::int64_t stride = shape.per_task ? shape.columns : 0;
+
+  Array<T> y(rows * columns), z(rows * columns), dz(rows * columns), dx(rows * columns);
+  Array<float> mean(rows), rstd(rows), dweight(tables * columns), dbias(tables * columns), dx_sums(columns);
+  expect(camtl_cuda_layer_norm_forward(layout.get(), type_code<T>(), shape.columns, x.data(),
+                                       shape.option ? residual.data() : nullptr, {weight.data(), stride},
+                                       {bias.data(), stride}, static_cast<float>(eps), dropout, y.data(), z.data(),
+                                       mean.data(), rstd.data(), nullptr) == 0,
+         "forward launch failed");
+  Array<unsigned char> workspace(camtl_cuda_layer_norm_backward_workspace(layout.get(), shape.columns, shape.option));
+  expect(camtl_cuda_layer_norm_backward(layout.get(), type_code<T>(), shape.columns, dy.data(), z.data(), mean.data(),
+                                        rstd.data(), {weight.data(), stride}, shape.per_task, dropout, dz.data(),
+                                        shape.dropout > 0.0 ? dx.data() : nullptr, dweight.data(), dbias.data(),
+                                        shape.option ? dx_sums.data() : nullptr, workspace.data(), nullptr) == 0,
+         "backward launch failed");
+
+  const auto vx = values(x), vr = values(residual), vdy = values(dy), vw = values(weight), vb = values(bias);
+  std::vector<double> ey, edz, edx, edw(tables * columns), edb(tables * columns), esums(columns);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto [b, i] = batch.place(static_cast<int>(row));
+    const std::size_t table =
+        (shape.per_task ? static_cast<std::size_t>(batch.tasks[static_cast<std::size_t>(b)]) : 0) * columns;
+    std::vector<double> input(columns), gradient(columns), factor(columns);
+    for (std::size_t j = 0; j < columns; ++j) {
+      factor[j] = mask.factor(b, 0, i, static_cast<int>(j));
+      input[j] = vx[row * columns + j] * factor[j] + (shape.option ? vr[row * columns + j] : 0.0);
+    }
+    const auto normed = reference::normalise(input, eps);
+    for (std::size_t j = 0; j < columns; ++j) {
+      const double g = vdy[row * columns + j];
+      ey.push_back(normed.normed[j] * vw[table + j] + vb[table + j]);
+      edw[table + j] += g * normed.normed[j];
+      edb[table + j] += g;
+      gradient[j] = g * vw[table + j];
+    }
+    const auto out = reference::normalise_gradient(normed, gradient);
+    for (std::size_t j = 0; j < columns; ++j) {
+      edz.push_back(out[j]);
+      edx.push_back(out[j] * factor[j]);
+      esums[j] += out[j] * factor[j];
+    }
+  }
+  expect_close("layer norm y", values(y), ey, Tolerance<T>::out);
+  expect_close("layer norm dz", values(dz), edz, Tolerance<T>::gradient);
+  if (shape.dropout > 0.0) expect_close("layer norm dx", values(dx), edx, Tolerance<T>::gradient);
+  expect_close("layer norm dweight", values(dweight), edw, Tolerance<T>::sums);
+  expect_close("layer norm dbias", values(dbias), edb, 1e-5);
+  if (shape.option) expect_close("layer norm dx sums", values(dx_sums), esums, Tolerance<T>::sums);
+  y.check_guards("y");
+  z.check_guards("z");
+  dz.check_guards("dz");
+  dx.check_guards("dx");
+  mean.check_guards("mean");
+  dweight.check_guards("dweight");
+  workspace.check_guards("workspace");
+}
+
+const bool registered = [] {
+  std::uint64_t seed = 100;
+  for (const RowShape& shape : row_shapes()) {
+    const bool quick = seed < 103;
+    ++seed;
+    add_case({"layer_norm", "bf16, " + shape.name, quick, [shape, seed] { run<camtl::bf16>(shape, seed); }});
+    add_case({"layer_norm", "float32, " + shape.name, quick, [shape, seed] { run<float>(shape, seed); }});
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace harness

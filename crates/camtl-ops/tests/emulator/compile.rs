@@ -1,0 +1,211 @@
+//! Compiles the kernels and the emulator with the host's C++ compiler, once per
+//! content: objects carry the hash of everything they were made from.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+};
+
+/// The launchers, each one translation unit.
+pub const UNITS: &[&str] = &[
+    "adamw",
+    "attention_backward",
+    "attention_forward",
+    "embedding",
+    "film",
+    "gelu_bias",
+    "heads",
+    "layer_norm",
+    "segment_sum",
+];
+
+const HARNESS: &[&str] = &[
+    "cases/adamw.cpp",
+    "cases/attention.cpp",
+    "cases/embedding.cpp",
+    "cases/film.cpp",
+    "cases/heads.cpp",
+    "cases/layer_norm.cpp",
+    "machine/fiber.cpp",
+    "machine/machine.cpp",
+    "main.cpp",
+];
+
+/// Sources of one kernel tree: path below it, and text.
+pub type Tree = BTreeMap<PathBuf, String>;
+
+pub struct Compiler {
+    program: String,
+    emulator: PathBuf,
+    cache: PathBuf,
+    emulator_headers: u64,
+}
+
+impl Compiler {
+    pub fn new() -> Self {
+        let emulator = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator");
+        let program = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+        let version = Command::new(&program)
+            .arg("--version")
+            .output()
+            .unwrap_or_else(|e| panic!("cannot run the C++ compiler `{program}` (set CXX): {e}"));
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel-emulation");
+        fs::create_dir_all(&cache).unwrap();
+        let headers: Tree = read_tree(&emulator)
+            .into_iter()
+            .filter(|(path, _)| path.extension().is_some_and(|e| e == "h" || e == "cuh"))
+            .collect();
+        Compiler {
+            program,
+            emulator_headers: hash_of(&(version.stdout, headers)),
+            emulator,
+            cache,
+        }
+    }
+
+    /// Path of a scratch folder below the cache.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.cache.join(name)
+    }
+
+    /// The objects of the emulator and of the cases.
+    pub fn harness(&self, kernels: &Path) -> Vec<PathBuf> {
+        let headers = headers(&read_tree(kernels));
+        let jobs: Vec<Job> = HARNESS
+            .iter()
+            .map(|file| Job::new(self.emulator.join(file), kernels, hash_of(&headers)))
+            .collect();
+        self.compile(&jobs)
+    }
+
+    /// The object of one launcher of the kernel tree at `kernels`.
+    pub fn unit(&self, kernels: &Path, unit: &str) -> PathBuf {
+        let headers = headers(&read_tree(kernels));
+        let job = Job::new(kernels.join(format!("{unit}.cu")), kernels, hash_of(&headers));
+        self.compile(&[job]).remove(0)
+    }
+
+    /// The objects of all launchers, by unit.
+    pub fn units(&self, kernels: &Path) -> BTreeMap<&'static str, PathBuf> {
+        let headers = hash_of(&headers(&read_tree(kernels)));
+        let jobs: Vec<Job> = UNITS
+            .iter()
+            .map(|unit| Job::new(kernels.join(format!("{unit}.cu")), kernels, headers))
+            .collect();
+        UNITS.iter().copied().zip(self.compile(&jobs)).collect()
+    }
+
+    /// Links objects to a program.
+    pub fn link(&self, name: &str, objects: &[PathBuf]) -> PathBuf {
+        let program = self.cache.join(name);
+        let partial = self.cache.join(format!("{name}.{}", std::process::id()));
+        run(Command::new(&self.program).args(objects).arg("-o").arg(&partial));
+        fs::rename(&partial, &program).unwrap();
+        program
+    }
+
+    /// Compiles what is not in the cache, two at a time.
+    fn compile(&self, jobs: &[Job]) -> Vec<PathBuf> {
+        let objects: Vec<PathBuf> = jobs.iter().map(|job| self.object(job)).collect();
+        let queue = Mutex::new(jobs.iter().zip(&objects).collect::<Vec<_>>());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    loop {
+                        let Some((job, object)) = queue.lock().unwrap().pop() else { return };
+                        self.compile_one(job, object);
+                    }
+                });
+            }
+        });
+        objects
+    }
+
+    fn object(&self, job: &Job) -> PathBuf {
+        let text = fs::read_to_string(&job.source).unwrap();
+        let stem = job.source.file_stem().unwrap().to_str().unwrap();
+        let hash = hash_of(&(text, job.headers, self.emulator_headers, FLAGS));
+        self.cache.join(format!("{stem}-{hash:016x}.o"))
+    }
+
+    fn compile_one(&self, job: &Job, object: &Path) {
+        if object.exists() {
+            return;
+        }
+        // Two test runs may share the cache: each writes its own file and renames it.
+        let partial = object.with_extension(format!("{}.o", std::process::id()));
+        run(Command::new(&self.program)
+            .args(FLAGS)
+            .arg("-I")
+            .arg(&self.emulator)
+            .arg("-I")
+            .arg(&job.kernels)
+            .args(["-x", "c++", "-c"])
+            .arg(&job.source)
+            .arg("-o")
+            .arg(&partial));
+        fs::rename(&partial, object).unwrap();
+    }
+}
+
+/// The kernels' text is compiled as it is: `platform.cuh` comes from the emulator.
+const FLAGS: &[&str] = &["-std=c++17", "-O1", "-w", "-ffp-contract=off"];
+
+struct Job {
+    source: PathBuf,
+    kernels: PathBuf,
+    headers: u64,
+}
+
+impl Job {
+    fn new(source: PathBuf, kernels: &Path, headers: u64) -> Self {
+        Job {
+            source,
+            kernels: kernels.to_owned(),
+            headers,
+        }
+    }
+}
+
+fn headers(tree: &Tree) -> Tree {
+    tree.iter()
+        .filter(|(path, _)| path.extension().is_some_and(|e| e != "cu"))
+        .map(|(path, text)| (path.clone(), text.clone()))
+        .collect()
+}
+
+/// Every source below `folder`.
+pub fn read_tree(folder: &Path) -> Tree {
+    fn visit(root: &Path, folder: &Path, tree: &mut Tree) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(root, &path, tree);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                tree.insert(path.strip_prefix(root).unwrap().to_owned(), text);
+            }
+        }
+    }
+    let mut tree = Tree::new();
+    visit(folder, folder, &mut tree);
+    tree
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
