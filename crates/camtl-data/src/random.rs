@@ -124,6 +124,11 @@ impl Stream {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
+    /// `true` with probability `p`.
+    pub fn chance(&mut self, p: f64) -> bool {
+        self.uniform() < p
+    }
+
     /// Shuffles `items` so that every order is equally likely (Fisher-Yates, from the end).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -175,7 +180,7 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .chars()
         .map(|character| character.to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     Some(

@@ -213,7 +213,7 @@ impl TryFrom<SavedUsage> for TaskUsage {
                     saved.size
                 )
             })?;
-        let beyond = saved.size % 8 != 0
+        let beyond = !saved.size.is_multiple_of(8)
             && seen
                 .last()
                 .is_some_and(|last| last >> (saved.size % 8) != 0);
