@@ -268,7 +268,10 @@ impl fmt::Display for RowProblem {
                 f,
                 "stray quote in line {line}; a field that holds a quote is quoted as a whole and its quotes are written twice (a file without quoting is `format = \"tsv\"`)"
             ),
-            Self::Json { reason } => write!(f, "not a JSON object: {reason}"),
+            Self::Json { reason } => write!(
+                f,
+                "not a JSON object: {reason}; mend the line, or write `malformed_rows = \"skip\"` in the task file to leave such lines out"
+            ),
             Self::MissingKey { found, suggestion } => write!(
                 f,
                 "the object has no such key; it has {}{}",

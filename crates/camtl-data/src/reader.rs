@@ -30,6 +30,7 @@
 //! # Ok::<(), camtl_data::DataError>(())
 //! ```
 
+mod csv_records;
 mod delimited;
 mod json_lines;
 mod rows;

@@ -39,7 +39,13 @@ fn sequences() -> impl Strategy<Value = Vec<Sequence>> {
     let tokens = prop::collection::vec((0_u32..30_000, 0_u8..2), 0..40);
     let one = (0_u32..6, any::<u64>(), tokens, label()).prop_map(|(task, id, tokens, label)| {
         let (input_ids, token_type_ids) = tokens.into_iter().unzip();
-        Sequence { task, id, input_ids, token_type_ids, label }
+        Sequence {
+            task,
+            id,
+            input_ids,
+            token_type_ids,
+            label,
+        }
     });
     prop::collection::vec(one, 0..40)
 }
@@ -167,11 +173,19 @@ fn a_sequence_over_the_budget_is_an_error() {
         token_type_ids: vec![0; length],
         label: None,
     };
-    let batch = pack(&[sequence(5, 10), sequence(6, 11)], LossReduction::ExampleMean);
+    let batch = pack(
+        &[sequence(5, 10), sequence(6, 11)],
+        LossReduction::ExampleMean,
+    );
     let error = batch.split_by_tokens(10).unwrap_err();
     assert_eq!(
         error,
-        BatchError::SequenceOverBudget { task: 3, example_id: 6, tokens: 11, max_tokens: 10 }
+        BatchError::SequenceOverBudget {
+            task: 3,
+            example_id: 6,
+            tokens: 11,
+            max_tokens: 10
+        }
     );
     let message = error.to_string();
     assert!(message.contains("example 6 of task 3") && message.contains("raise the budget"));
@@ -197,8 +211,10 @@ fn one_example_of_a_task_weighs_as_much_as_many_of_another() {
         token_type_ids: vec![0, 0],
         label: Some(Label::Class(0)),
     };
-    let many: Vec<_> =
-        (0..31).map(|id| sequence(4, id)).chain([sequence(1, 100)]).collect();
+    let many: Vec<_> = (0..31)
+        .map(|id| sequence(4, id))
+        .chain([sequence(1, 100)])
+        .collect();
     let batch = pack(&many, LossReduction::MeanOfTaskMeans);
     assert_eq!(batch.loss_weights[0], 0.5);
     assert_eq!(batch.loss_weights[1], (0.5_f64 / 31.0) as f32);

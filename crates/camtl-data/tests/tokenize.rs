@@ -40,12 +40,15 @@ fn agrees_with_the_slow_tokenizer_of_hugging_face() {
     let mut wrong = Vec::new();
     for case in &golden.cases {
         let tokenizer = if case.lowercase { &uncased } else { &cased };
-        let encoded =
-            tokenizer.encode(&case.text_a, case.text_b.as_deref(), case.max_length).unwrap();
+        let encoded = tokenizer
+            .encode(&case.text_a, case.text_b.as_deref(), case.max_length)
+            .unwrap();
         truncated += u32::from(encoded.truncated);
         if encoded.input_ids != case.input_ids || encoded.token_type_ids != case.token_type_ids {
             let tokens = |ids: &[u32]| -> Vec<_> {
-                ids.iter().filter_map(|id| tokenizer.token(*id)).collect::<Vec<_>>()
+                ids.iter()
+                    .filter_map(|id| tokenizer.token(*id))
+                    .collect::<Vec<_>>()
             };
             wrong.push(format!(
                 "{:?} + {:?} in {}: expected {:?}, got {:?}",
@@ -58,7 +61,10 @@ fn agrees_with_the_slow_tokenizer_of_hugging_face() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(truncated > 100, "the cases must exercise truncation, {truncated} do");
+    assert!(
+        truncated > 100,
+        "the cases must exercise truncation, {truncated} do"
+    );
 }
 
 #[test]
@@ -67,7 +73,12 @@ fn settings_saved_in_tokenizer_json_are_overridden() {
     let saved = TextTokenizer::from_dir(fixtures().join("saved_with_padding")).unwrap();
     let plain = TextTokenizer::from_vocab(VOCAB, true).unwrap();
     let text = "the rain falls on the harbour, and the boat falls unbreakable";
-    for (b, length) in [(None, 64), (Some("a boat"), 64), (Some("a boat"), 9), (None, 5)] {
+    for (b, length) in [
+        (None, 64),
+        (Some("a boat"), 64),
+        (Some("a boat"), 9),
+        (None, 5),
+    ] {
         let expected = plain.encode(text, b, length).unwrap();
         assert_eq!(saved.encode(text, b, length).unwrap(), expected);
     }
@@ -86,8 +97,16 @@ fn a_folder_with_vocab_txt_follows_tokenizer_config() {
         let encoded = tokenizer.encode("Boat", None, 8).unwrap();
         tokenizer.token(encoded.input_ids[1]).unwrap()
     };
-    assert_eq!(boat(dir.path()), "boat", "lowercase when nothing is said, as Hugging Face");
-    fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
+    assert_eq!(
+        boat(dir.path()),
+        "boat",
+        "lowercase when nothing is said, as Hugging Face"
+    );
+    fs::write(
+        dir.path().join("tokenizer_config.json"),
+        r#"{"do_lower_case": false}"#,
+    )
+    .unwrap();
     assert_eq!(boat(dir.path()), "Boat");
 
     // The same word wins over the normaliser of tokenizer.json.
@@ -149,7 +168,9 @@ fn roberta_pairs_have_two_separators_and_one_segment() {
     let pair = tokenizer.encode("rain boat", Some("sun"), 16).unwrap();
     assert_eq!(pair.input_ids, [0, 5, 6, 2, 2, 3, 2]);
     assert_eq!(pair.token_type_ids, [0; 7]);
-    let cut = tokenizer.encode("rain boat rain", Some("boat boat"), 7).unwrap();
+    let cut = tokenizer
+        .encode("rain boat rain", Some("boat boat"), 7)
+        .unwrap();
     assert_eq!(cut.input_ids, [0, 5, 6, 2, 2, 6, 2]);
     assert!(cut.truncated);
 }
@@ -169,39 +190,67 @@ fn encoding_in_parallel_keeps_the_order() {
     let split = tokenizer.encode_all(&examples, 12).unwrap();
     assert_eq!(split.len(), examples.len());
     for (example, encoded) in examples.iter().zip(split.iter()) {
-        let alone = tokenizer.encode(&example.text_a, example.text_b.as_deref(), 12).unwrap();
+        let alone = tokenizer
+            .encode(&example.text_a, example.text_b.as_deref(), 12)
+            .unwrap();
         assert_eq!(encoded.id, example.id);
         assert_eq!(encoded.input_ids, alone.input_ids);
         assert_eq!(encoded.token_type_ids, alone.token_type_ids);
     }
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(one.install(|| tokenizer.encode_all(&examples, 12).unwrap()), split);
+    let one = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    assert_eq!(
+        one.install(|| tokenizer.encode_all(&examples, 12).unwrap()),
+        split
+    );
 }
 
 #[test]
 fn too_short_a_maximum_is_an_error() {
     let tokenizer = TextTokenizer::from_vocab(VOCAB, true).unwrap();
     let message = tokenizer.encode("rain", None, 2).unwrap_err().to_string();
-    assert!(message.contains("maximum length of 2") && message.contains("at least 3"), "{message}");
+    assert!(
+        message.contains("maximum length of 2") && message.contains("at least 3"),
+        "{message}"
+    );
     assert!(tokenizer.encode("rain", Some("boat"), 3).is_err());
-    assert_eq!(tokenizer.encode("rain", Some("boat"), 4).unwrap().input_ids.len(), 4);
+    assert_eq!(
+        tokenizer
+            .encode("rain", Some("boat"), 4)
+            .unwrap()
+            .input_ids
+            .len(),
+        4
+    );
 }
 
 #[test]
 fn bad_vocabularies_are_named_with_their_line() {
-    let message = |text: &str| TextTokenizer::from_vocab(text, true).unwrap_err().to_string();
+    let message = |text: &str| {
+        TextTokenizer::from_vocab(text, true)
+            .unwrap_err()
+            .to_string()
+    };
     let start = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
     assert!(message("").contains("empty"));
     assert!(message(&format!("{start}rain\n\nboat\n")).starts_with("vocabulary:7: blank line"));
     let twice = message(&format!("{start}rain\nboat\nrain\n"));
-    assert!(twice.starts_with("vocabulary:8: token `rain`") && twice.contains("line 6"), "{twice}");
+    assert!(
+        twice.starts_with("vocabulary:8: token `rain`") && twice.contains("line 6"),
+        "{twice}"
+    );
     let missing = message("[PAD]\n[UNK]\n[CLS]\nrain\n");
     assert!(missing.contains("lacks [SEP], [MASK]"), "{missing}");
 
     // Line ends and byte order marks of other systems are no tokens.
     let windows = format!("\u{feff}{}", format!("{start}rain").replace('\n', "\r\n"));
     let tokenizer = TextTokenizer::from_vocab(&windows, true).unwrap();
-    assert_eq!(tokenizer.encode("rain", None, 8).unwrap().input_ids, [2, 5, 3]);
+    assert_eq!(
+        tokenizer.encode("rain", None, 8).unwrap().input_ids,
+        [2, 5, 3]
+    );
 }
 
 #[test]
@@ -209,10 +258,21 @@ fn bad_folders_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = TextTokenizer::from_dir(dir.path()).unwrap_err();
     assert!(matches!(error, TokenizerError::NoTokenizer { .. }));
-    assert!(error.to_string().contains("neither tokenizer.json nor vocab.txt"));
+    assert!(
+        error
+            .to_string()
+            .contains("neither tokenizer.json nor vocab.txt")
+    );
 
     let json = dir.path().join("tokenizer.json");
-    for text in ["", "{", "[]", "{}", r#"{"model": {"type": "WordPiece"}}"#, "\u{0}\u{0}"] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        "{}",
+        r#"{"model": {"type": "WordPiece"}}"#,
+        "\u{0}\u{0}",
+    ] {
         fs::write(&json, text).unwrap();
         let message = TextTokenizer::from_dir(dir.path()).unwrap_err().to_string();
         assert!(message.contains("tokenizer.json"), "{text:?}: {message}");
@@ -224,9 +284,16 @@ fn bad_folders_are_named() {
     assert!(message.contains("vocab.txt:3: not UTF-8"), "{message}");
 
     fs::write(dir.path().join("vocab.txt"), VOCAB).unwrap();
-    fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": "yes"}"#).unwrap();
+    fs::write(
+        dir.path().join("tokenizer_config.json"),
+        r#"{"do_lower_case": "yes"}"#,
+    )
+    .unwrap();
     let message = TextTokenizer::from_dir(dir.path()).unwrap_err().to_string();
-    assert!(message.contains("`do_lower_case` is \"yes\"; expected true or false"), "{message}");
+    assert!(
+        message.contains("`do_lower_case` is \"yes\"; expected true or false"),
+        "{message}"
+    );
 }
 
 proptest! {

@@ -1,0 +1,198 @@
+//! What the types of a task cannot rule out.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{Column, FileFormat, TaskError, TaskKind, TaskSpec};
+use crate::metrics::MetricKind;
+use crate::suggest::{nearest, one_of};
+
+impl TaskSpec {
+    /// Checks what the types cannot: names, labels, ranges, metrics against the kind, columns against the format.
+    ///
+    /// # Errors
+    /// The first contradiction, in words; `origin` is the task's source in the message.
+    pub fn validate(&self, origin: &str) -> Result<(), TaskError> {
+        self.problem().map_or(Ok(()), |problem| {
+            Err(TaskError::Invalid {
+                origin: origin.to_owned(),
+                task: self.name.clone(),
+                problem,
+            })
+        })
+    }
+
+    fn problem(&self) -> Option<String> {
+        name_problem("name", &self.name)
+            .or_else(|| self.kind_problem())
+            .or_else(|| self.metrics_problem())
+            .or_else(|| self.files_problem())
+            .or_else(|| self.submission_problem())
+    }
+
+    fn kind_problem(&self) -> Option<String> {
+        match &self.kind {
+            TaskKind::Classification { labels } => {
+                if labels.len() < 2 {
+                    return Some(format!(
+                        "`labels` names {} label(s); classification needs at least two",
+                        labels.len()
+                    ));
+                }
+                let mut seen = BTreeSet::new();
+                for label in labels {
+                    if label.is_empty() {
+                        return Some("`labels` holds an empty name".to_owned());
+                    }
+                    if !seen.insert(label) {
+                        return Some(format!("`labels` names `{label}` twice"));
+                    }
+                }
+                None
+            }
+            TaskKind::Regression { min, max } => {
+                let sound = min.is_finite() && max.is_finite() && min < max;
+                (!sound).then(|| {
+                    format!(
+                        "`range` is [{min}, {max}]; expected two finite numbers, the smaller first"
+                    )
+                })
+            }
+        }
+    }
+
+    fn metrics_problem(&self) -> Option<String> {
+        if self.metrics.is_empty() {
+            return Some(
+                "`metrics` is empty; name at least one (the first drives early stopping)"
+                    .to_owned(),
+            );
+        }
+        let regression = self.kind.is_regression();
+        let fitting = || {
+            one_of(
+                MetricKind::ALL
+                    .iter()
+                    .filter(|metric| metric.compares_scores() == regression)
+                    .map(|metric| metric.name()),
+            )
+        };
+        let mut seen = BTreeSet::new();
+        for metric in &self.metrics {
+            if metric.compares_scores() != regression {
+                let kind = if regression {
+                    "regression"
+                } else {
+                    "classification"
+                };
+                return Some(format!(
+                    "metric `{metric}` does not fit {kind}; use {}",
+                    fitting()
+                ));
+            }
+            if *metric == MetricKind::F1 && self.kind.num_outputs() != 2 {
+                return Some(format!(
+                    "metric `f1` is that of the second of two labels, but the task has {}; use `macro-f1`",
+                    self.kind.num_outputs()
+                ));
+            }
+            if !seen.insert(*metric) {
+                return Some(format!("`metrics` names `{metric}` twice"));
+            }
+        }
+        None
+    }
+
+    fn files_problem(&self) -> Option<String> {
+        for (split, source) in &self.files {
+            if let Some(problem) = name_problem("split", split) {
+                return Some(problem);
+            }
+            if source.path.as_os_str().is_empty() {
+                return Some(format!("files.{split}: the path is empty"));
+            }
+            let Some(layout) = self.layout(split) else {
+                continue;
+            };
+            if source.labelled && layout.fields.label.is_none() {
+                return Some(format!(
+                    "files.{split}: no `label` among its fields; name the column, or write `labelled = false`"
+                ));
+            }
+            let fields = &layout.fields;
+            let named = [
+                ("text_a", Some(&fields.text_a)),
+                ("text_b", fields.text_b.as_ref()),
+                ("label", fields.label.as_ref()),
+                ("key", fields.key.as_ref()),
+            ];
+            for (field, column) in named {
+                let Some(column) = column else { continue };
+                match (layout.format, layout.header, column) {
+                    (FileFormat::Jsonl, _, Column::Index(index)) => {
+                        return Some(format!(
+                            "files.{split}: field `{field}` is position {index}, but JSON objects have keys; give a name"
+                        ));
+                    }
+                    (FileFormat::Tsv | FileFormat::Csv, false, Column::Name(name)) => {
+                        return Some(format!(
+                            "files.{split}: field `{field}` is column `{name}`, but the file has no header (`header = false`); give a position from 0"
+                        ));
+                    }
+                    (FileFormat::Tsv | FileFormat::Csv, false, Column::Index(index))
+                        if layout.columns.is_some_and(|columns| *index >= columns) =>
+                    {
+                        return Some(format!(
+                            "files.{split}: field `{field}` is position {index} (from 0), but `columns` says there are {}",
+                            layout.columns.unwrap_or_default()
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    fn submission_problem(&self) -> Option<String> {
+        let submission = self.submission.as_ref()?;
+        for (split, name) in &submission.files {
+            if !self.files.contains_key(split) {
+                let hint = nearest(split, self.files.keys().map(String::as_str))
+                    .map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
+                return Some(format!(
+                    "submission.files names split `{split}`, which is not among `files`{hint}"
+                ));
+            }
+            let plain = Path::new(name)
+                .file_name()
+                .is_some_and(|file| file == name.as_str());
+            if !plain {
+                return Some(format!(
+                    "submission.files.{split}: `{name}` must be a file name without folders"
+                ));
+            }
+        }
+        for label in submission.labels.keys() {
+            if self.label_index(label).is_none() {
+                return Some(format!(
+                    "submission.labels spells `{label}`, which is not a label; expected {}",
+                    one_of(self.kind.labels())
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// Task and split names become file names and keys of reports, so their alphabet is small.
+fn name_problem(what: &str, name: &str) -> Option<String> {
+    let plain = !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    (!plain).then(|| {
+        format!("{what} `{name}`: expected ASCII letters, digits, `-`, `_` or `.`, not beginning with a dot")
+    })
+}
