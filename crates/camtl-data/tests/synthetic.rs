@@ -159,7 +159,10 @@ fn a_seed_always_gives_the_same_suite() {
             .collect::<String>()
     };
     // On every platform and in every version: results of the quickstart are compared with it.
-    assert_eq!(digest(&suite(12)), "f1567059bba11b06d4ca7e44feec3302efaf5fb6bc97c1c773ef8f726142aa8e");
+    assert_eq!(
+        digest(&suite(12)),
+        "f1567059bba11b06d4ca7e44feec3302efaf5fb6bc97c1c773ef8f726142aa8e"
+    );
     assert_ne!(
         digest(&suite_scaled(12, 0.1)),
         digest(&suite_scaled(13, 0.1))
@@ -170,10 +173,8 @@ fn a_seed_always_gives_the_same_suite() {
 fn held_out_data_do_not_depend_on_the_size_of_the_training_data() {
     let (half, tenth) = (suite_scaled(3, 0.5), suite_scaled(3, 0.1));
     for (larger, smaller) in half.iter().zip(&tenth) {
-        for split in ["test"] {
-            let n = smaller.splits[split].len();
-            assert_eq!(larger.splits[split][..n], smaller.splits[split][..]);
-        }
+        let test = &smaller.splits["test"];
+        assert_eq!(&larger.splits["test"][..test.len()], test.as_slice());
     }
     assert!(
         suite_scaled(3, 0.0)
@@ -326,9 +327,10 @@ fn bag_of_words_accuracy(task: &SyntheticTask) -> f64 {
             let (features, label) = &train[*position];
             let p = probabilities(&weights, features);
             for feature in features {
-                for c in 0..classes {
+                for (c, probability) in p.iter().enumerate() {
                     let at = feature * classes + c;
-                    let gradient = p[c] - f64::from(u8::from(c == *label)) + 1e-4 * weights[at];
+                    let gradient =
+                        probability - f64::from(u8::from(c == *label)) + 1e-4 * weights[at];
                     squares[at] += gradient * gradient;
                     weights[at] -= 0.1 * gradient / squares[at].sqrt();
                 }
