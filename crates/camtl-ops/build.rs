@@ -1,19 +1,38 @@
 //! Compiles the C++ of this crate and links the libtorch that torch-sys found.
-use std::{
-    env,
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{env, error::Error, fs, path::PathBuf};
 
 /// Sources with torch headers: narrow includes, since parsing them is the cost.
-const SHIM: &[&str] = &["csrc/runtime.cc"];
-/// Kernels: plain C++ and OpenMP on raw pointers.
-const KERNELS: &[&str] = &["csrc/dropout_mask.cc"];
+const SHIM: &[&str] = &[
+    "csrc/runtime.cc",
+    "csrc/layout.cc",
+    "csrc/function_rows.cc",
+    "csrc/function_attention.cc",
+    "csrc/function_embedding.cc",
+    "csrc/function_heads.cc",
+];
+/// Kernels: plain C++ and OpenMP on raw pointers, compiled once per instruction
+/// set in a namespace of its own.
+const KERNELS: &[&str] = &[
+    "csrc/cpu/adamw.cc",
+    "csrc/cpu/attention_backward.cc",
+    "csrc/cpu/attention_forward.cc",
+    "csrc/cpu/embedding.cc",
+    "csrc/cpu/film.cc",
+    "csrc/cpu/gelu.cc",
+    "csrc/cpu/heads.cc",
+    "csrc/cpu/layer_norm.cc",
+];
+/// What chooses among them, and what needs no variants.
+const PORTABLE: &[&str] = &["csrc/cpu/dispatch.cc", "csrc/dropout_mask.cc"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=csrc");
+    for source in SHIM.iter().chain(PORTABLE) {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    for shared in ["cpu", "function.h", "guard.h", "kernels.h", "layout.h", "philox.h"] {
+        println!("cargo:rerun-if-changed=csrc/{shared}");
+    }
     // Set by torch-sys (links = "tch"): the library folder it really used.
     let lib = PathBuf::from(
         env::var_os("DEP_TCH_LIBTORCH_LIB").ok_or("torch-sys names no libtorch folder")?,
@@ -24,10 +43,43 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("libtorch's library folder has no parent")?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
 
-    compile("camtl_kernels", KERNELS, &[])?;
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
     let include = root.join("include");
     let api = include.join("torch/csrc/api/include");
-    compile("camtl_shim", SHIM, &[include.as_path(), api.as_path()])?;
+    let mut shim = sources(SHIM);
+    for include in [include, api] {
+        shim.flag("-isystem")
+            .flag(include.to_str().ok_or("libtorch's path is not UTF-8")?);
+    }
+    // The order is the linker's: users before what they use.
+    shim.try_compile("camtl_shim")?;
+    let mut portable = sources(PORTABLE);
+    if x86 {
+        portable.define("CAMTL_HAS_X86_VARIANTS", None);
+    }
+    portable.try_compile("camtl_portable")?;
+    let variants: &[(&str, &[&str])] = if x86 {
+        &[
+            ("base", &[]),
+            ("v3", &["-march=x86-64-v3"]),
+            ("v4", &["-march=x86-64-v4", "-mprefer-vector-width=512"]),
+        ]
+    } else {
+        &[("base", &[])]
+    };
+    for (name, flags) in variants {
+        let mut kernels = sources(KERNELS);
+        // Vectors in arguments of inlined functions: no ABI is involved.
+        kernels.define("CAMTL_ISA", *name).flag("-Wno-psabi");
+        // GCC 12 warns about its own AVX-512 header.
+        kernels
+            .flag("-Wno-maybe-uninitialized")
+            .flag("-Wno-uninitialized");
+        for flag in *flags {
+            kernels.flag(flag);
+        }
+        kernels.try_compile(&format!("camtl_kernels_{name}"))?;
+    }
 
     // Cargo puts search paths inside the target directory on the loader's path
     // for `cargo run`, `test` and `bench`, documentation tests included.
@@ -41,10 +93,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One static library. Kernels are optimised in every profile: a debug build
-/// that is thirty times slower tests nothing a user runs. No fast-math and no
-/// contraction, so that results do not depend on what the compiler fuses.
-fn compile(name: &str, files: &[&str], includes: &[&Path]) -> Result<(), Box<dyn Error>> {
+/// A static library. Kernels are optimised in every profile: a debug build that
+/// is thirty times slower tests nothing a user runs. No fast-math: infinities,
+/// NaN and the order of operations mean what they say.
+fn sources(files: &[&str]) -> cc::Build {
     let mut build = cc::Build::new();
     build
         .cpp(true)
@@ -57,16 +109,9 @@ fn compile(name: &str, files: &[&str], includes: &[&Path]) -> Result<(), Box<dyn
         .flag("-fopenmp")
         .flag("-fno-math-errno")
         .flag("-fno-trapping-math")
-        .flag("-ffp-contract=off")
         .flag("-fvisibility=hidden")
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include("csrc")
         .files(files);
-    for include in includes {
-        build
-            .flag("-isystem")
-            .flag(include.to_str().ok_or("libtorch's path is not UTF-8")?);
-    }
-    build.try_compile(name)?;
-    Ok(())
+    build
 }

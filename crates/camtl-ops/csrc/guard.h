@@ -27,6 +27,7 @@ int guarded(Body&& body) {
 }
 
 // Tensors cross the boundary as tch holds them: at::Tensor on the heap.
+// Null stands for an absent argument.
 inline at::Tensor optional(const at::Tensor* tensor) { return tensor ? *tensor : at::Tensor(); }
 
 }  // namespace camtl

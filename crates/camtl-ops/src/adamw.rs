@@ -31,7 +31,8 @@ use std::ops::Range;
 use tch::{Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::{check, slow};
+use crate::ffi::optimiser as ffi;
+use crate::{check, fused, slow};
 
 /// Which of the two formulas is meant by AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +122,9 @@ pub fn adamw_flat(
 ) -> Result<()> {
     let op = "adamw_flat";
     check_arguments(op, state, param, grad, options, clip)?;
+    if fused::takes(param, [Some(grad)]) {
+        return ffi::adamw(state, param, grad, options, clip).map_err(|e| e.within(op));
+    }
     slow::adamw_flat(state, param, grad, options, clip).map_err(|e| e.within(op))
 }
 
@@ -148,6 +152,7 @@ fn check_arguments(
         }
     }
     for (name, tensor) in [
+        ("param", param),
         ("grad", grad),
         ("state.exp_avg", &state.exp_avg),
         ("state.exp_avg_sq", &state.exp_avg_sq),

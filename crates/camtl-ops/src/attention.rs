@@ -18,8 +18,9 @@ use tch::Tensor;
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
+use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, slow};
+use crate::{check, fused, slow};
 
 /// Projected queries, keys and values.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +83,15 @@ pub fn cond_attention(
 ) -> Result<Tensor> {
     let op = "cond_attention";
     check_arguments(&qkv, heads, band, dropout.as_ref(), packing, queries)?;
+    let (q, k, v) = match qkv {
+        Qkv::Joint(qkv) => (qkv, None, None),
+        Qkv::Separate { q, k, v } => (q, Some(k), Some(v)),
+    };
+    if fused::takes(q, [k, v, band]) {
+        let first_only = queries == Queries::FirstTokens;
+        return ffi::attention(q, k, v, band, heads, first_only, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
+    }
     slow::cond_attention(qkv, heads, band, dropout, packing, queries).map_err(|e| e.within(op))
 }
 

@@ -13,8 +13,9 @@
 
 use tch::{Kind, Tensor};
 
-use crate::check;
 use crate::error::{OpsError, Result};
+use crate::ffi::optimiser as ffi;
+use crate::{check, fused};
 
 /// Euclidean norm of a flat gradient, a scalar tensor on its device. The order
 /// of summation is fixed, so the same input gives the same bits.
@@ -27,6 +28,10 @@ pub fn grad_norm(flat: &Tensor) -> Result<Tensor> {
         return Err(OpsError::shape(op, "flat", "[n]", flat));
     }
     check::floating(op, "flat", flat)?;
+    if fused::takes(flat, []) {
+        let norm = ffi::norm(&flat.f_contiguous()?)?;
+        return Ok(Tensor::from(norm).f_to_kind(flat.kind())?);
+    }
     tch::no_grad(|| flat.f_norm()).map_err(|e| OpsError::from(e).within(op))
 }
 

@@ -29,7 +29,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::ffi;
+use crate::ffi::masks as ffi;
 use crate::packing::Packing;
 
 /// One dropout: probability and the seed of this call's mask.

@@ -4,9 +4,10 @@ use tch::{Kind, Tensor};
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
+use crate::ffi::functions as ffi;
 use crate::layer_norm::check_eps;
 use crate::packing::Packing;
-use crate::{check, slow};
+use crate::{check, fused, slow};
 
 /// Ids and tables of the embedding layer.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +118,19 @@ pub fn embed_norm_film(
     }
     if let Some(dropout) = &dropout {
         dropout.check(op)?;
+    }
+    let tables = [
+        embedding.token_type,
+        embedding.position,
+        embedding.weight,
+        embedding.bias,
+    ]
+    .map(Some)
+    .into_iter();
+    let tables = tables.chain([film.map(|(gamma, _)| gamma), film.map(|(_, beta)| beta)]);
+    if fused::takes(embedding.word, tables) {
+        return ffi::embedding(embedding, film, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
     }
     slow::embed_norm_film(embedding, film, dropout, packing).map_err(|e| e.within(op))
 }

@@ -16,8 +16,9 @@
 use tch::Tensor;
 
 use crate::error::Result;
+use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, slow};
+use crate::{check, fused, slow};
 
 /// `y = (1 + gamma_t) * x + beta_t`, with `t` the task of the row.
 ///
@@ -32,5 +33,8 @@ pub fn film(x: &Tensor, gamma: &Tensor, beta: &Tensor, packing: &Packing) -> Res
     let columns = check::rows(op, "x", x, packing)?;
     check::table(op, "gamma", gamma, columns, packing)?;
     check::table(op, "beta", beta, columns, packing)?;
+    if fused::takes(x, [Some(gamma), Some(beta)]) {
+        return ffi::film(x, gamma, beta, packing.layout()?).map_err(|e| e.within(op));
+    }
     slow::film(x, gamma, beta, packing).map_err(|e| e.within(op))
 }

@@ -14,7 +14,8 @@
 use tch::Tensor;
 
 use crate::error::{OpsError, Result};
-use crate::{check, slow};
+use crate::ffi::functions as ffi;
+use crate::{check, fused, slow};
 
 /// `y = u * Phi(u)` with `u = x + b` and `Phi` the normal distribution function
 /// (the erf form, not the tanh approximation).
@@ -30,5 +31,8 @@ pub fn gelu_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     };
     check::floating(op, "x", x)?;
     check::shape(op, "bias", bias, &[("D", columns)])?;
+    if fused::takes(x, [Some(bias)]) {
+        return ffi::gelu(x, bias).map_err(|e| e.within(op));
+    }
     slow::gelu_bias(x, bias).map_err(|e| e.within(op))
 }

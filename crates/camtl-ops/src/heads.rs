@@ -26,8 +26,9 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{OpsError, Result};
+use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, slow};
+use crate::{check, fused, slow};
 
 /// A class that means "no label": such a sequence has loss 0 and no gradient.
 pub const IGNORED_CLASS: i64 = -100;
@@ -157,7 +158,55 @@ pub fn heads_entropy_loss(
         check::device(op, "targets.classes", &targets.classes, packing)?;
         check_classes(op, heads, packing, targets)?;
     }
+    let tables = heads
+        .iter()
+        .flat_map(|head| [Some(head.weight), Some(head.bias)]);
+    if sequences > 0 && fused::takes(pooled, tables) {
+        return fused_heads(pooled, heads, packing, targets).map_err(|e| e.within(op));
+    }
     slow::heads_entropy_loss(pooled, heads, packing, targets).map_err(|e| e.within(op))
+}
+
+/// Heads that the batch uses go to the kernel, renumbered; it writes the logits
+/// of each task side by side, and the tasks' tensors are views of them.
+fn fused_heads(
+    pooled: &Tensor,
+    heads: &[Head<'_>],
+    packing: &Packing,
+    targets: Option<&Targets>,
+) -> Result<HeadsOutput> {
+    let members = packing.task_members();
+    let used: Vec<Head<'_>> = members
+        .iter()
+        .map(|(task, _)| heads[*task as usize])
+        .collect();
+    let mut head = vec![0; packing.tasks().len()];
+    let mut offset = vec![0; packing.tasks().len()];
+    let mut said = 0;
+    for (at, (_, rows)) in members.iter().enumerate() {
+        for row in rows {
+            head[*row as usize] = at as i64;
+            offset[*row as usize] = said;
+            said += used[at].bias.numel() as i64;
+        }
+    }
+    let targets_of = targets.map(|targets| (&targets.classes, &targets.scores));
+    let [all, loss, entropy] = ffi::heads(pooled, &used, &head, &offset, said, targets_of)?;
+    let mut logits = Vec::with_capacity(members.len());
+    let mut start = 0;
+    for (head, (task, rows)) in used.iter().zip(&members) {
+        let (count, outputs) = (rows.len() as i64, head.bias.numel() as i64);
+        let part = all
+            .f_narrow(0, start, count * outputs)?
+            .f_view([count, outputs])?;
+        logits.push((*task as usize, part));
+        start += count * outputs;
+    }
+    Ok(HeadsOutput {
+        logits,
+        loss: targets.map(|_| loss),
+        entropy,
+    })
 }
 
 /// Every class is one of its head's. Only on the CPU, where reading is free.

@@ -18,8 +18,9 @@ use tch::Tensor;
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
+use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, slow};
+use crate::{check, fused, slow};
 
 /// `y = LN(dropout(x) + residual) * w_t + b_t`, with `t` the task of the row and
 /// `LN(z) = (z - mean) / sqrt(variance + eps)` over the columns.
@@ -55,6 +56,10 @@ pub fn cond_layer_norm(
     check_eps(op, eps)?;
     if let Some(dropout) = &dropout {
         dropout.check(op)?;
+    }
+    if fused::takes(x, [residual, Some(weight), Some(bias)]) {
+        return ffi::layer_norm(x, residual, weight, bias, eps, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
     }
     slow::cond_layer_norm(x, residual, weight, bias, eps, dropout, packing)
         .map_err(|e| e.within(op))

@@ -69,7 +69,7 @@ pub use dropout::{Dropout, DropoutStream, dropout_mask, token_dropout_mask};
 pub use embedding::{Embedding, embed_norm_film};
 pub use error::{OpsError, Result};
 pub use film::film;
-pub use fused::{fused, set_fused};
+pub use fused::{CpuIsa, cpu_isa, fused, limit_cpu_isa, set_fused};
 pub use gelu::gelu_bias;
 pub use heads::{Head, HeadsOutput, IGNORED_CLASS, Targets, heads_entropy_loss};
 pub use layer_norm::cond_layer_norm;

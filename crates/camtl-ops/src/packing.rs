@@ -23,6 +23,7 @@ use std::cell::OnceCell;
 use tch::{Device, Tensor};
 
 use crate::error::{OpsError, Result};
+use crate::ffi::functions::Layout;
 use crate::slow::attention::AttentionPlan;
 
 /// Layout of a packed batch, with the index tensors the operations need.
@@ -40,6 +41,7 @@ pub struct Packing {
     sequence_tasks: Tensor,
     first_rows: Tensor,
     plan: OnceCell<AttentionPlan>,
+    layout: OnceCell<Layout>,
 }
 
 impl Packing {
@@ -101,6 +103,7 @@ impl Packing {
             tasks: tasks.to_vec(),
             device,
             plan: OnceCell::new(),
+            layout: OnceCell::new(),
         })
     }
 
@@ -134,6 +137,7 @@ impl Packing {
         }
         self.key_lengths = key_lengths.to_vec();
         self.plan = OnceCell::new();
+        self.layout = OnceCell::new();
         Ok(self)
     }
 
@@ -210,27 +214,36 @@ impl Packing {
         Packing::new(&starts, &self.tasks, self.device)
     }
 
-    /// Sequences in runs of one task: `(task, first sequence, end sequence)`.
-    pub(crate) fn task_runs(&self) -> Vec<(i64, i64, i64)> {
-        let mut runs: Vec<(i64, i64, i64)> = Vec::new();
+    /// Sequences of each task, tasks in order of first appearance.
+    pub(crate) fn task_members(&self) -> Vec<(i64, Vec<i64>)> {
+        let mut members: Vec<(i64, Vec<i64>)> = Vec::new();
         for (b, task) in self.tasks.iter().enumerate() {
-            match runs.last_mut() {
-                Some(run) if run.0 == *task => run.2 += 1,
-                _ => runs.push((*task, b as i64, b as i64 + 1)),
+            match members.iter_mut().rev().find(|(known, _)| known == task) {
+                Some((_, rows)) => rows.push(b as i64),
+                None => members.push((*task, vec![b as i64])),
             }
         }
-        runs
+        members
     }
 
     /// Index tensors of the slow attention, made on first use.
     pub(crate) fn plan(&self) -> Result<&AttentionPlan> {
-        if self.plan.get().is_none() {
-            let plan = AttentionPlan::new(self)?;
-            // Another value can only be there if `new` above re-entered, which it does not.
-            let _ = self.plan.set(plan);
-        }
-        self.plan.get().ok_or_else(|| OpsError::Packing {
-            message: "no attention plan".into(),
+        made_once(&self.plan, || AttentionPlan::new(self))
+    }
+
+    /// Layout of the fused kernels, made on first use.
+    pub(crate) fn layout(&self) -> Result<&Layout> {
+        made_once(&self.layout, || {
+            Layout::new(&self.cu_seqlens, &self.key_lengths, &self.tasks)
         })
     }
+}
+
+/// `OnceCell::get_or_try_init`, which is not stable yet.
+fn made_once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
 }

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::ffi;
+use crate::ffi::runtime as ffi;
 
 /// Makes `grad` the gradient of `param`, without a copy: the next backward pass
 /// adds into it. With `grad` a view of a flat buffer, the whole model's gradient

@@ -16,15 +16,7 @@ pub fn heads_entropy_loss(
     packing: &Packing,
     targets: Option<&Targets>,
 ) -> Result<HeadsOutput> {
-    // Sequences of each task, tasks in order of first appearance.
-    let mut members: Vec<(usize, Vec<i64>)> = Vec::new();
-    for (task, start, end) in packing.task_runs() {
-        let task = task as usize;
-        match members.iter_mut().find(|(known, _)| *known == task) {
-            Some((_, rows)) => rows.extend(start..end),
-            None => members.push((task, (start..end).collect())),
-        }
-    }
+    let members = packing.task_members();
     let order: Vec<i64> = members
         .iter()
         .flat_map(|(_, rows)| rows.iter().copied())
@@ -47,7 +39,7 @@ pub fn heads_entropy_loss(
     };
     let (mut logits, mut losses, mut entropies) = (Vec::new(), Vec::new(), Vec::new());
     for (task, rows) in members {
-        let head = &heads[task];
+        let head = &heads[task as usize];
         let count = rows.len() as i64;
         let index = Tensor::from_slice(&rows).f_to_device(device)?;
         let pick = |tensor: &Tensor| -> Result<Tensor> {
@@ -94,7 +86,7 @@ pub fn heads_entropy_loss(
                 )?);
             }
         }
-        logits.push((task, said));
+        logits.push((task as usize, said));
     }
     Ok(HeadsOutput {
         logits,
