@@ -347,8 +347,9 @@ fn explain_pip(requirement: &Requirement, stderr: &str) -> anyhow::Error {
     }
     if any(&["No matching distribution", "Could not find a version"]) {
         return failure(
-            format!("{what}: the package index in use does not have it"),
-            "pip config list shows the index in use; it must carry PyPI's linux x86_64 wheels",
+            format!("{what}: the package index in use does not have it, or cannot be reached"),
+            "pip config list shows the index in use; it must carry PyPI's linux x86_64 wheels; \
+             with a mirror set PIP_INDEX_URL, behind a proxy HTTPS_PROXY",
         );
     }
     failure(

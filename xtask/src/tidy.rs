@@ -252,7 +252,7 @@ mod tests {
         let file = "crates/camtl-data/src/x.rs";
         assert_eq!(messages(file, "//! Fine.\nfn f() {}\n"), [""; 0]);
         assert!(messages(file, "fn f() {}\n")[0].contains("x.rs:1: does not begin with"));
-        assert!(messages(file, &format!("//! x\n{}\n", "\n".repeat(600)))[0].contains("601 lines"));
+        assert!(messages(file, &format!("//! x\n{}\n", "\n".repeat(599)))[0].contains("601 lines"));
         let unfinished = format!("//! x\nfn f() {{ {}) }}\n", ["to", "do!("].concat());
         assert!(messages(file, &unfinished)[0].contains("x.rs:2: is unfinished"));
         assert!(messages(file, "//! x\nprintln!(\"a\");\n")[0].contains("x.rs:2: prints"));

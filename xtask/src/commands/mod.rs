@@ -5,6 +5,7 @@ pub mod camtl;
 pub mod ci;
 pub mod doctor;
 pub mod download;
+pub mod kernels;
 pub mod setup;
 pub mod test;
 
@@ -21,7 +22,7 @@ struct Command {
 }
 
 /// Commands that xtask does itself.
-const OWN: [Command; 6] = [
+const OWN: [Command; 7] = [
     Command {
         name: "setup",
         summary: setup::SUMMARY,
@@ -46,6 +47,11 @@ const OWN: [Command; 6] = [
         name: "bench",
         summary: bench::SUMMARY,
         run: bench::run,
+    },
+    Command {
+        name: "kernels",
+        summary: kernels::SUMMARY,
+        run: kernels::run,
     },
     Command {
         name: "download",
@@ -89,16 +95,19 @@ pub fn dispatch(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
 }
 
 fn suggestion(name: &str) -> String {
-    let all = OWN
-        .iter()
-        .map(|c| c.name)
-        .chain(camtl::PASSED_ON.iter().map(|(n, _)| *n));
-    let nearest = all.map(|n| (distance(name, n), n)).min();
-    match nearest {
-        Some((d, n)) if d <= 2 || n.starts_with(name) => {
-            format!("did you mean `{n}`? `cargo xtask` lists all commands")
-        }
-        _ => "`cargo xtask` lists all commands".into(),
+    let all = || {
+        OWN.iter()
+            .map(|c| c.name)
+            .chain(camtl::PASSED_ON.iter().map(|(n, _)| *n))
+    };
+    let begun = all().find(|n| name.len() > 1 && n.starts_with(name));
+    let nearest = all()
+        .map(|n| (distance(name, n), n))
+        .min()
+        .filter(|(d, _)| *d <= 2);
+    match begun.or(nearest.map(|(_, n)| n)) {
+        Some(n) => format!("did you mean `{n}`? `cargo xtask` lists all commands"),
+        None => "`cargo xtask` lists all commands".into(),
     }
 }
 

@@ -145,7 +145,7 @@ fn obtain(
     work: &Path,
     record_folder: &Path,
 ) -> anyhow::Result<Vec<&'static str>> {
-    let staged = work.join(format!("{}.unpacked", set.name));
+    let staged = work.join(format!("{}.unpacked", set.folder));
     disk::remove_if_there(&staged)?;
     writing(fs::create_dir_all(&staged), &staged)?;
     let mut entry = Entry::default();
@@ -194,9 +194,7 @@ fn obtain(
     disk::place_folder(&staged, &options.data.join(set.folder))?;
     record::note(record_folder, set.name, entry)?;
     if !matches!(options.origin, Origin::Folder(_)) {
-        for source in set.sources {
-            disk::remove_if_there(&download_path(work, set, source))?;
-        }
+        disk::remove_if_there(&work.join(set.folder))?;
     }
     Ok(missing)
 }
@@ -214,14 +212,9 @@ fn nothing_there(set: &DataSet, folder: &Path) -> anyhow::Error {
     )
 }
 
-/// `train/SQuAD.jsonl.gz` and `dev/SQuAD.jsonl.gz` must not meet.
+/// Where a source is downloaded to; the folder keeps data sets of the same name apart.
 fn download_path(work: &Path, set: &DataSet, source: &Source) -> PathBuf {
-    let index = set
-        .sources
-        .iter()
-        .position(|s| s.url == source.url)
-        .unwrap_or_default();
-    work.join(format!("{}.{index}.{}", set.name, source.file_name()))
+    work.join(set.folder).join(mirror_name(set, source))
 }
 
 fn fetch_all(

@@ -25,6 +25,9 @@ use crate::error::failure;
 use crate::hash;
 use crate::workspace::shown;
 
+/// The longest pause between two attempts, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// A file to download.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -75,6 +78,7 @@ impl Fetcher {
         }
         let first_offset = partial.resumable(&request.url, request.sha256.as_deref()).0;
         let mut failed = 0;
+        let mut furthest = first_offset;
         let mut started_over = false;
         loop {
             let (before, etag) = partial.resumable(&request.url, request.sha256.as_deref());
@@ -100,16 +104,19 @@ impl Fetcher {
                 Trouble::Final(error) => return Err(error),
                 Trouble::Passing(error, pause) => (error, pause),
             };
-            let gained = fs::metadata(&partial.path).map_or(0, |m| m.len()) > before;
-            failed = if gained { 1 } else { failed + 1 };
+            // Only bytes beyond the furthest point count as progress: a server that starts over each
+            // time must not be asked for ever.
+            let reached = fs::metadata(&partial.path).map_or(0, |m| m.len());
+            failed = if reached > furthest { 1 } else { failed + 1 };
+            furthest = furthest.max(reached);
             if failed >= self.attempts {
                 return Err(give_up(error, request, &partial, failed));
             }
-            std::thread::sleep(
-                pause
-                    .unwrap_or_else(|| self.backoff(failed))
-                    .min(Duration::from_secs(60)),
-            );
+            let wait = pause
+                .unwrap_or_else(|| self.backoff(failed))
+                .min(LONGEST_PAUSE);
+            eprintln!("{error:#}; trying again in {:.0} s", wait.as_secs_f64());
+            std::thread::sleep(wait);
         }
     }
 
@@ -130,7 +137,7 @@ impl Fetcher {
                     std::thread::sleep(
                         pause
                             .unwrap_or_else(|| self.backoff(failed))
-                            .min(Duration::from_secs(60)),
+                            .min(LONGEST_PAUSE),
                     );
                 }
                 Trouble::Passing(error, _) => {
@@ -253,6 +260,15 @@ impl Fetcher {
     }
 }
 
+/// Drops what lies behind `length`.
+fn cut_to(file: &File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() == length {
+        Ok(())
+    } else {
+        file.set_len(length)
+    }
+}
+
 /// Appends the body from `start` on; the file must end up `total` bytes long.
 fn stream(
     mut body: impl Read,
@@ -268,9 +284,8 @@ fn stream(
         .write(true)
         .open(path);
     let mut file = writing(open, path).map_err(Trouble::Final)?;
-    let position = file
-        .set_len(start)
-        .and_then(|()| io::Seek::seek(&mut file, io::SeekFrom::End(0)));
+    let position =
+        cut_to(&file, start).and_then(|()| io::Seek::seek(&mut file, io::SeekFrom::Start(start)));
     writing(position, path).map_err(Trouble::Final)?;
     let mut buffer = vec![0u8; 1 << 18];
     let mut length = start;

@@ -15,7 +15,7 @@ use super::Options;
 use crate::datasets::record::{Entry, SourceEntry};
 use crate::datasets::{folder, obtain::Origin};
 use crate::disk::{self, writing};
-use crate::error::failure;
+use crate::error::{failure, usage};
 use crate::fetch::{Fetcher, Request};
 use crate::workspace::{human_bytes, shown};
 
@@ -90,14 +90,22 @@ fn token() -> Option<String> {
 
 fn from_hub(options: &Options, staged: &Path, fetcher: &Fetcher) -> anyhow::Result<Entry> {
     let (id, revision, endpoint, token) = (&options.id, &options.revision, endpoint(), token());
-    let url = format!("{endpoint}/api/models/{id}/revision/{revision}?blobs=true");
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+    if revision.is_empty() || !revision.bytes().all(fits) {
+        return Err(usage(
+            format!("`{revision}` is no revision"),
+            "give a branch, tag or commit, e.g. main, v1.0 or refs/pr/1",
+        ));
+    }
+    let encoded = revision.replace('/', "%2F");
+    let url = format!("{endpoint}/api/models/{id}/revision/{encoded}?blobs=true");
     let listing: Listing = fetcher
         .text(&url, token.as_deref(), SMALL)
         .and_then(|text| {
             serde_json::from_str(&text).with_context(|| format!("{url} answered no list of files"))
         })
         .with_context(|| format!("cannot list the files of {id} at {revision}"))?;
-    let commit = listing.sha.clone().unwrap_or_else(|| revision.clone());
+    let commit = listing.sha.clone().unwrap_or(encoded);
     let names: BTreeSet<&str> = listing
         .siblings
         .iter()

@@ -1,0 +1,147 @@
+//! The command line from outside: help, usage errors, exit codes, doctor, from any folder.
+
+mod support;
+
+use std::path::Path;
+
+use support::{stderr, stdout, xtask};
+
+#[test]
+fn help_is_printed_without_arguments_and_on_request_from_any_folder() {
+    for cwd in [env!("CARGO_MANIFEST_DIR"), "/"] {
+        for args in [&[][..], &["--help"], &["help"]] {
+            let output = xtask(Path::new(cwd)).args(args).output().expect("started");
+            assert_eq!(output.status.code(), Some(0));
+            assert!(
+                stdout(&output).contains("Usage: cargo xtask COMMAND"),
+                "{}",
+                stdout(&output)
+            );
+            assert!(stdout(&output).contains("quickstart"));
+        }
+    }
+    for command in ["setup", "doctor", "test", "ci", "bench", "download"] {
+        let output = xtask(Path::new("/"))
+            .args([command, "--help"])
+            .output()
+            .expect("started");
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(
+            stdout(&output).contains(&format!("Usage: cargo xtask {command}")),
+            "{command}"
+        );
+        assert!(
+            stdout(&output).lines().all(|l| l.chars().count() <= 90),
+            "{command}: lines fit a terminal"
+        );
+        let same = xtask(Path::new("/"))
+            .args(["help", command])
+            .output()
+            .expect("started");
+        assert_eq!(stdout(&same), stdout(&output));
+    }
+}
+
+#[test]
+fn bad_usage_exits_with_two_and_says_what_is_possible() {
+    for (args, expected) in [
+        (&["trian"][..], "did you mean `train`?"),
+        (&["setup", "--gpu"], "cargo xtask setup --help"),
+        (&["doctor", "now"], "cargo xtask doctor --help"),
+        (&["ci", "fast"], "cargo xtask ci --help"),
+        (&["test", "sampler"], "cargo xtask test -- sampler"),
+        (
+            &["bench", "everything"],
+            "ops, step, sampler, data and peers",
+        ),
+        (&["bench", "ops", "x"], "after two dashes"),
+        (&["download"], "the choices are glue"),
+        (&["download", "gleu"], "no such data set `gleu`"),
+        (&["download", "glue", "RTE"], "--only"),
+        (
+            &["download", "glue", "--only", "Foo"],
+            "its data sets are CoLA",
+        ),
+        (
+            &["download", "glue", "--from", "/no/such/folder"],
+            "no such folder",
+        ),
+        (
+            &["download", "glue", "--source", "hub"],
+            "belongs to `download model`",
+        ),
+    ] {
+        let output = xtask(Path::new("/tmp"))
+            .args(args)
+            .output()
+            .expect("started");
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).starts_with("error: "), "{args:?}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn doctor_reports_each_check_with_status_and_remedy() {
+    let output = xtask(Path::new("/"))
+        .args(["doctor", "--json"])
+        .output()
+        .expect("started");
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let checks = report["checks"].as_array().expect("a list");
+    let names: Vec<&str> = checks.iter().filter_map(|c| c["name"].as_str()).collect();
+    for name in [
+        "system", "rust", "c++", "python", "pip", "libtorch", "gpu", "disk", "encoders", "data",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    let mut errors = false;
+    for check in checks {
+        let status = check["status"].as_str().expect("a status");
+        assert!(["ok", "note", "warn", "error"].contains(&status), "{check}");
+        assert!(
+            check["message"].as_str().is_some_and(|m| !m.is_empty()),
+            "{check}"
+        );
+        assert_eq!(check["remedy"].is_string(), status != "ok", "{check}");
+        errors |= status == "error";
+    }
+    assert_eq!(report["ok"].as_bool(), Some(!errors));
+    assert_eq!(output.status.code(), Some(i32::from(errors)));
+    let text = xtask(Path::new("/"))
+        .arg("doctor")
+        .output()
+        .expect("started");
+    assert!(names.iter().all(|n| stdout(&text).contains(n)));
+}
+
+#[test]
+fn doctor_names_what_is_broken() {
+    let output = xtask(Path::new("/"))
+        .arg("doctor")
+        .env("CXX", "/no/compiler")
+        .env("PYTHON", "/no/python")
+        .env("LIBTORCH", "/no/libtorch")
+        .output()
+        .expect("started");
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for expected in [
+        "/no/compiler",
+        "apt install g++",
+        "/no/python",
+        "LIBTORCH=/no/libtorch has no lib/",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
