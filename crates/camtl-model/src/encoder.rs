@@ -202,6 +202,7 @@ impl<'a> Pass<'a> {
             let adapted =
                 self.bottleneck(&output, &name, modulation.bottleneck.as_ref(), layout)?;
             if let Some(trace) = self.trace.as_deref_mut() {
+                trace.adapter_input = Some(output.shallow_clone());
                 trace.adapter_bottleneck = Some(adapted.shallow_clone());
             }
             output = match config.method.bottleneck_residual {

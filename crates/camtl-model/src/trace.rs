@@ -13,6 +13,8 @@ pub struct Trace {
     pub hidden_states: Vec<Tensor>,
     /// Attention block of each layer after its residual and norm, [N, D].
     pub attention_outputs: Vec<Tensor>,
+    /// CA-MTL base: what the bottleneck of the top layer reads, the layer's own output, [N, D].
+    pub adapter_input: Option<Tensor>,
     /// CA-MTL base: bottleneck of the top layer before its residual, [N, D].
     pub adapter_bottleneck: Option<Tensor>,
     /// CA-MTL large: the skip path after each layer, [N, D].
