@@ -30,6 +30,7 @@ mod forward;
 mod lock;
 mod optimizer;
 pub mod predict;
+pub mod pretrain;
 pub mod run_folder;
 pub mod schedule;
 mod scorer;
