@@ -44,13 +44,21 @@ fn kernels_agree_with_float64_and_notice_planted_bugs() {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some((number, bug)) = queue.lock().unwrap().pop() else { return };
+                    let Some((number, bug)) = queue.lock().unwrap().pop() else {
+                        return;
+                    };
                     let tree = plant(&compiler, number, bug);
                     let object = compiler.unit(&tree, bug.unit);
-                    let objects: Vec<PathBuf> = harness
-                        .iter()
-                        .chain(units.iter().filter(|(unit, _)| **unit != bug.unit).map(|(_, object)| object))
-                        .chain([&object])
+                    // First, so that the linker takes its copy of a function that two units have.
+                    let objects: Vec<PathBuf> = [&object]
+                        .into_iter()
+                        .chain(&harness)
+                        .chain(
+                            units
+                                .iter()
+                                .filter(|(unit, _)| **unit != bug.unit)
+                                .map(|(_, object)| object),
+                        )
                         .cloned()
                         .collect();
                     let program = compiler.link(&format!("planted-{number}"), &objects);
@@ -64,7 +72,10 @@ fn kernels_agree_with_float64_and_notice_planted_bugs() {
         }
     });
     let missed = missed.into_inner().unwrap();
-    assert!(missed.is_empty(), "planted bugs that no case noticed: {missed:#?}");
+    assert!(
+        missed.is_empty(),
+        "planted bugs that no case noticed: {missed:#?}"
+    );
     eprintln!("{} planted bugs noticed", PLANTED.len());
 }
 

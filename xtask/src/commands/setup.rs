@@ -27,7 +27,7 @@ mirror, proxy and certificates are used; every wheel is pinned by SHA-256 in
 third_party/libtorch-cpu.txt, and your Python's version does not matter.
 
   --cuda      also libtorch for CUDA 13.0 into .libtorch-cuda/ (3.8 GB on disk,
-              2.5 GB downloaded) and the CUDA compiler into .cuda/ (0.4 GB).
+              2.5 GB downloaded) and the CUDA compiler into .cuda/ (0.3 GB).
               Neither needs a GPU. When .libtorch-cuda/ is there, commands that
               start camtl put it on the library path.
   -h, --help  this text

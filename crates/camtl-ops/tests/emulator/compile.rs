@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The launchers, each one translation unit.
-pub const UNITS: &[&str] = &[
+pub(crate) const UNITS: &[&str] = &[
     "adamw",
     "attention_backward",
     "attention_forward",
@@ -36,9 +36,9 @@ const HARNESS: &[&str] = &[
 ];
 
 /// Sources of one kernel tree: path below it, and text.
-pub type Tree = BTreeMap<PathBuf, String>;
+pub(crate) type Tree = BTreeMap<PathBuf, String>;
 
-pub struct Compiler {
+pub(crate) struct Compiler {
     program: String,
     emulator: PathBuf,
     cache: PathBuf,
@@ -46,7 +46,7 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let emulator = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator");
         let program = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
         let version = Command::new(&program)
@@ -68,12 +68,12 @@ impl Compiler {
     }
 
     /// Path of a scratch folder below the cache.
-    pub fn scratch(&self, name: &str) -> PathBuf {
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.cache.join(name)
     }
 
     /// The objects of the emulator and of the cases.
-    pub fn harness(&self, kernels: &Path) -> Vec<PathBuf> {
+    pub(crate) fn harness(&self, kernels: &Path) -> Vec<PathBuf> {
         let headers = headers(&read_tree(kernels));
         let jobs: Vec<Job> = HARNESS
             .iter()
@@ -83,14 +83,18 @@ impl Compiler {
     }
 
     /// The object of one launcher of the kernel tree at `kernels`.
-    pub fn unit(&self, kernels: &Path, unit: &str) -> PathBuf {
+    pub(crate) fn unit(&self, kernels: &Path, unit: &str) -> PathBuf {
         let headers = headers(&read_tree(kernels));
-        let job = Job::new(kernels.join(format!("{unit}.cu")), kernels, hash_of(&headers));
+        let job = Job::new(
+            kernels.join(format!("{unit}.cu")),
+            kernels,
+            hash_of(&headers),
+        );
         self.compile(&[job]).remove(0)
     }
 
     /// The objects of all launchers, by unit.
-    pub fn units(&self, kernels: &Path) -> BTreeMap<&'static str, PathBuf> {
+    pub(crate) fn units(&self, kernels: &Path) -> BTreeMap<&'static str, PathBuf> {
         let headers = hash_of(&headers(&read_tree(kernels)));
         let jobs: Vec<Job> = UNITS
             .iter()
@@ -100,10 +104,13 @@ impl Compiler {
     }
 
     /// Links objects to a program.
-    pub fn link(&self, name: &str, objects: &[PathBuf]) -> PathBuf {
+    pub(crate) fn link(&self, name: &str, objects: &[PathBuf]) -> PathBuf {
         let program = self.cache.join(name);
         let partial = self.cache.join(format!("{name}.{}", std::process::id()));
-        run(Command::new(&self.program).args(objects).arg("-o").arg(&partial));
+        run(Command::new(&self.program)
+            .args(objects)
+            .arg("-o")
+            .arg(&partial));
         fs::rename(&partial, &program).unwrap();
         program
     }
@@ -116,7 +123,9 @@ impl Compiler {
             for _ in 0..2 {
                 scope.spawn(|| {
                     loop {
-                        let Some((job, object)) = queue.lock().unwrap().pop() else { return };
+                        let Some((job, object)) = queue.lock().unwrap().pop() else {
+                            return;
+                        };
                         self.compile_one(job, object);
                     }
                 });
@@ -179,7 +188,7 @@ fn headers(tree: &Tree) -> Tree {
 }
 
 /// Every source below `folder`.
-pub fn read_tree(folder: &Path) -> Tree {
+pub(crate) fn read_tree(folder: &Path) -> Tree {
     fn visit(root: &Path, folder: &Path, tree: &mut Tree) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -202,7 +211,9 @@ fn hash_of(value: &impl Hash) -> u64 {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
     assert!(
         output.status.success(),
         "{command:?} failed:\n{}",

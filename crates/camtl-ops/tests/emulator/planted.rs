@@ -1,15 +1,15 @@
 //! Bugs that the emulated runs must notice: one edit of the kernels' text each.
 
 /// One bug: in `file`, the only occurrence of `from` becomes `to`.
-pub struct Planted {
-    pub what: &'static str,
-    pub file: &'static str,
-    pub from: &'static str,
-    pub to: &'static str,
+pub(crate) struct Planted {
+    pub(crate) what: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
     /// The launcher to compile again.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// The cases to run.
-    pub group: &'static str,
+    pub(crate) group: &'static str,
 }
 
 const fn bug(
@@ -34,7 +34,7 @@ const FORWARD: &str = "attention_forward";
 const BACKWARD: &str = "attention_backward";
 
 #[rustfmt::skip]
-pub const PLANTED: &[Planted] = &[
+pub(crate) const PLANTED: &[Planted] = &[
     // Attention, forward.
     bug("no barrier after the queries and keys", FORWARD, FORWARD, "attention/forward.cuh",
         "copy_async_wait<1>();\n  sync_block();", "copy_async_wait<1>();"),

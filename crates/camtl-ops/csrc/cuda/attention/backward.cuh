@@ -63,6 +63,20 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     const BandRow band_upper = band_row(in, rows.task, upper, upper < rows.queries);
     const BandRow band_lower = band_row(in, rows.task, lower, lower < rows.queries);
     const BandSpan span = band_span(in, row, min(row + 15, rows.queries - 1));
+    if (DROPOUT) {
+      // Drawn while the registers are free, and kept as bits: two kilobytes spare the
+      // second half its Philox rounds too.
+#pragma unroll 2
+      for (int n = 0; 8 * n < padded_keys; ++n) {
+        const uint32_t keep = keep_bits(key, in.dropout.threshold, upper, 8 * n, head, rows.index, lane);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const uint32_t word = ballot(keep >> e & 1u);
+          if (lane == e) ballots[(row / 16 * COLUMN_TILES + n) * 4 + e] = word;
+        }
+      }
+      sync_warp();
+    }
     float p[COLUMN_TILES][4];
     {
       uint32_t a[HEAD_DIM / 16][4];
@@ -105,14 +119,11 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     for (int n = 0; n < COLUMN_TILES; ++n) {
       if (8 * n < padded_keys) {
         if (DROPOUT) {
-          const uint32_t keep = keep_bits(key, in.dropout.threshold, upper, 8 * n, head, rows.index, lane);
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            ds[n][e] = keep >> e & 1u ? ds[n][e] * in.dropout.scale : 0.0f;
-            // Two kilobytes of bits spare the second half half of all Philox rounds.
-            const uint32_t word = ballot(keep >> e & 1u);
-            if (lane == e) ballots[(row / 16 * COLUMN_TILES + n) * 4 + e] = word;
-          }
+          const uint4 kept = *reinterpret_cast<const uint4*>(ballots + (row / 16 * COLUMN_TILES + n) * 4);
+          ds[n][0] = kept.x >> lane & 1u ? ds[n][0] * in.dropout.scale : 0.0f;
+          ds[n][1] = kept.y >> lane & 1u ? ds[n][1] * in.dropout.scale : 0.0f;
+          ds[n][2] = kept.z >> lane & 1u ? ds[n][2] * in.dropout.scale : 0.0f;
+          ds[n][3] = kept.w >> lane & 1u ? ds[n][3] * in.dropout.scale : 0.0f;
         }
         p[n][0] *= inverse_upper;
         p[n][1] *= inverse_upper;

@@ -8,7 +8,7 @@ template <typename T>
 void run(const RowShape& shape, std::uint64_t seed) {
   Random random(seed);
   const Batch batch = row_batch(shape, random);
-  const DeviceLayout layout(batch);
+  const DeviceLayout layout(batch, rows_per_segment(shape));
   const auto rows = static_cast<std::size_t>(batch.rows()), columns = static_cast<std::size_t>(shape.columns);
   const auto tables = static_cast<std::size_t>(shape.per_task ? batch.num_tasks : 1);
   Array<T> x(rows * columns), residual(rows * columns), dy(rows * columns);

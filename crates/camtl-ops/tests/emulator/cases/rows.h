@@ -39,6 +39,9 @@ inline Batch row_batch(const RowShape& shape, Random& random) {
   return batch;
 }
 
+// Many short segments in some cases, several rows per warp in the others.
+inline int rows_per_segment(const RowShape& shape) { return shape.dropout > 0.0 ? 2 : 9; }
+
 template <typename T>
 constexpr int type_code() {
   return sizeof(T) == 2 ? CAMTL_BF16 : CAMTL_FLOAT32;
