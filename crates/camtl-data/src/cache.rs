@@ -398,3 +398,84 @@ fn read_u64(bytes: &[u8], at: usize) -> Result<u64, String> {
     word.map(u64::from_ne_bytes)
         .ok_or_else(|| "the header is cut off".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Write};
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::TextTokenizer;
+    use crate::reader::Example;
+
+    /// A disk with little space left.
+    struct SmallDisk(usize);
+
+    impl Write for SmallDisk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 {
+                Err(Error::from(ErrorKind::StorageFull))
+            } else {
+                Ok(taken)
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_noticed_wherever_it_strikes() {
+        let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nrain\n";
+        let example = Example {
+            id: 0,
+            key: None,
+            text_a: "rain rain rain".to_owned(),
+            text_b: None,
+            label: Some(Label::Class(1)),
+        };
+        let tokenizer = TextTokenizer::from_vocab(vocab, true).unwrap();
+        let split = tokenizer.encode_all(&[example], 16).unwrap();
+        let mut whole = Vec::new();
+        write_split(&mut whole, &[7; 32], &split).unwrap();
+        for space in 0..whole.len() {
+            let error = write_split(&mut SmallDisk(space), &[7; 32], &split).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::StorageFull, "{space} bytes left");
+            let path = PathBuf::from("cache/rain.tokens");
+            let error = DataError::Io {
+                action: "write the token cache",
+                path,
+                source: error,
+            };
+            let message = error.to_string();
+            assert!(message.contains("cache/rain.tokens") && message.contains("free some space"));
+        }
+        write_split(&mut SmallDisk(whole.len()), &[7; 32], &split).unwrap();
+    }
+
+    #[test]
+    fn columns_follow_one_another_without_overlap() {
+        for (examples, tokens) in [(0, 0), (1, 1), (3, 17), (8, 64), (1_000_003, 40_000_001)] {
+            let columns = Columns::new(examples, tokens).unwrap();
+            let ranges = [
+                &columns.offsets,
+                &columns.ids,
+                &columns.label_kinds,
+                &columns.label_bits,
+                &columns.input_ids,
+                &columns.token_type_ids,
+            ];
+            let mut at = HEADER;
+            for range in ranges {
+                assert!(range.start >= at && range.start - at < 8 && range.start % 8 == 0);
+                at = range.end;
+            }
+            assert!(columns.end >= at && columns.end - at < 8);
+        }
+        assert!(Columns::new(u64::MAX, 0).is_err());
+        assert!(Columns::new(0, u64::MAX / 2).is_err());
+    }
+}

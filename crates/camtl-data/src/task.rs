@@ -195,7 +195,7 @@ pub enum MalformedRows {
 /// One split's file, and where it differs from the task's other files.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SplitSource {
-    /// Path below the data folder.
+    /// Path below the data folder; an absolute path stands for itself.
     pub path: PathBuf,
     /// Format, if not the task's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use camtl_data::{
 };
 use recorded_events::warnings_of;
 
-const VOCAB: &str = include_str!("fixtures/tokenize/vocab.txt");
+const VOCAB: &str = include_str!("../fixtures/tokenize/vocab.txt");
 
 fn spec() -> TaskSpec {
     TaskSpec::from_toml(
@@ -536,4 +536,21 @@ fn skipped_rows_and_truncation_are_reported_with_and_without_cache() {
             );
         }
     }
+}
+
+#[test]
+fn loading_the_same_task_at_once_leaves_one_sound_file() {
+    let place = Place::new();
+    let fresh = place.fresh();
+    std::thread::scope(|scope| {
+        let loads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| load_task(&spec(), &place.tokenizer, &place.options()).unwrap())
+            })
+            .collect();
+        for load in loads {
+            assert_eq!(load.join().unwrap(), fresh);
+        }
+    });
+    assert_eq!(place.cache_files().len(), 3);
 }
