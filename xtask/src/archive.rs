@@ -1,6 +1,6 @@
 //! Unpacking archives that nobody vouched for.
 //!
-//! A zip's entry names, sizes and kinds are claims of whoever made it. [`unpack`] believes none of
+//! A zip's entry names, sizes and kinds are claims of whoever made it. [`Archive::unpack`] believes none of
 //! them: before anything is written, every name in the archive is checked, and an archive with a
 //! name that climbs out (`../x`), is absolute or names a drive is refused as a whole; only the
 //! entries asked for are unpacked, each to a path the caller chose; links are never made; sizes,

@@ -10,6 +10,9 @@ use std::process::{Command, Output};
 use support::{sha256, stderr, tree, xtask, zip_of};
 use tempfile::TempDir;
 
+/// Name, version and files of a wheel.
+type Wheel<'a> = (&'a str, &'a str, &'a [(&'a str, &'a [u8])]);
+
 /// A workspace root with a list of wheels, and a folder that serves them to pip.
 struct Root {
     dir: TempDir,
@@ -56,7 +59,7 @@ impl Root {
     }
 
     /// Writes wheels and the list that pins them.
-    fn serve(&self, wheels: &[(&str, &str, &[(&str, &[u8])])]) {
+    fn serve(&self, wheels: &[Wheel<'_>]) {
         let mut list = String::new();
         for (name, version, files) in wheels {
             let stem = format!("{}-{version}", name.replace('-', "_"));

@@ -13,7 +13,7 @@ pub enum Set {
     Cpu,
     /// Everything `libtorch_cuda.so` loads, 3.8 GB: `.libtorch-cuda`.
     Cuda,
-    /// nvcc and what it needs to compile `.cu` files, 0.4 GB: `.cuda`.
+    /// nvcc and what it needs to compile `.cu` files, 0.3 GB: `.cuda`.
     Toolkit,
 }
 
@@ -85,6 +85,7 @@ impl Set {
                 "lib/libc10_cuda.so",
                 "lib/libcudart.so.13",
                 "include/ATen/ATen.h",
+                "include/nccl.h",
             ],
             Self::Toolkit => &[
                 "bin/nvcc",
@@ -118,17 +119,15 @@ impl Set {
             };
             return kept.then(|| Path::new("lib").join(name));
         }
-        // nvidia/cu13/lib/libcudart.so.13, nvidia/cudnn/lib/libcudnn.so.9, ...
-        let mut parts = entry.split('/');
-        let (Some("nvidia"), Some(_), Some("lib"), Some(name), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
-            return None;
-        };
+        // nvidia/cu13/lib/libcudart.so.13, nvidia/cudnn/lib/libcudnn.so.9, nvidia/nccl/include/nccl.h, ...
+        let (_, inner) = entry.strip_prefix("nvidia/")?.split_once('/')?;
+        if let Some(rest) = inner.strip_prefix("include/") {
+            // Headers of NCCL, cuBLAS and so on, which ATen's CUDA headers and the plugin include.
+            return (self == Self::Cuda).then(|| Path::new("include").join(rest));
+        }
+        let name = inner
+            .strip_prefix("lib/")
+            .filter(|name| !name.contains('/'))?;
         let kept = match self {
             Self::Cpu => matches!(name, "libcudart.so.13" | "libcupti.so.13"),
             _ => is_library(name),
@@ -180,6 +179,11 @@ mod tests {
             target(Set::Cuda, "nvidia/cudnn/lib/libcudnn.so.9").as_deref(),
             Some("lib/libcudnn.so.9")
         );
+        assert_eq!(
+            target(Set::Cuda, "nvidia/nccl/include/nccl.h").as_deref(),
+            Some("include/nccl.h")
+        );
+        assert_eq!(target(Set::Cpu, "nvidia/cu13/include/cuda.h"), None);
         assert_eq!(
             target(Set::Cuda, "nvidia/cu13/lib/libcudart_static.a"),
             None
