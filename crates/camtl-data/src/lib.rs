@@ -80,3 +80,8 @@ pub use task::{
     TaskKind, TaskSpec,
 };
 pub use tokenize::{Encoded, PairLayout, TextTokenizer, TokenizerError};
+
+/// The code of the README, kept compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

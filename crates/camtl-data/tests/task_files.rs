@@ -505,3 +505,22 @@ fn a_file_that_is_not_there_is_named() {
     assert!(matches!(error, TaskError::Io { .. }));
     assert!(error.to_string().contains("no/such/task.toml"));
 }
+
+#[test]
+fn the_task_file_of_the_readme_is_sound() {
+    let readme = include_str!("../README.md");
+    let (_, after) = readme.split_once("```toml\n").unwrap();
+    let (text, _) = after.split_once("```").unwrap();
+    let spec = TaskSpec::from_toml(text, "README.md").unwrap();
+    assert_eq!(spec.layout("test").unwrap().format, FileFormat::Csv);
+    assert_eq!(spec.submission.unwrap().spelling("wet"), "rainy");
+}
+
+#[test]
+fn the_example_reads_its_own_files() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pack_a_batch");
+    for (task, examples) in [("mood", 3), ("similarity", 2)] {
+        let spec = TaskSpec::from_file(dir.join(format!("{task}.toml"))).unwrap();
+        assert_eq!(read_split(&spec, &dir, "train").unwrap().len(), examples);
+    }
+}
