@@ -75,7 +75,7 @@ impl Plan {
                 stream,
                 &[
                     Attachment::None,
-                    Attachment::Near,
+                    Attachment::None,
                     Attachment::Near,
                     Attachment::Relative,
                 ],
@@ -93,7 +93,7 @@ impl Plan {
         let mut mistakes = vec![
             Mistake::Agreement,
             Mistake::Agreement,
-            Mistake::Agreement,
+            Mistake::Determiner,
             Mistake::Determiner,
             Mistake::DeterminerOrder,
         ];
@@ -110,7 +110,7 @@ impl Plan {
             mistakes.push(Mistake::NegationOrder);
         }
         if self.negated || self.predicate == Predicate::Passive {
-            mistakes.push(Mistake::VerbForm);
+            mistakes.extend([Mistake::VerbForm; 2]);
         }
         mistakes
     }

@@ -16,30 +16,23 @@ pub(super) const PEOPLE: &[&[NounForms]] = &[
     &[("student", "students"), ("pupil", "pupils")],
     &[("child", "children"), ("kid", "kids")],
     &[("writer", "writers"), ("author", "authors")],
-    &[("soldier", "soldiers"), ("warrior", "warriors")],
     &[("king", "kings"), ("monarch", "monarchs")],
-    &[("thief", "thieves"), ("robber", "robbers")],
-    &[("visitor", "visitors"), ("guest", "guests")],
-    &[("boss", "bosses"), ("chief", "chiefs")],
     &[("pilot", "pilots")],
     &[("baker", "bakers")],
     &[("farmer", "farmers")],
     &[("nurse", "nurses")],
     &[("sailor", "sailors")],
     &[("singer", "singers")],
-    &[("painter", "painters")],
     &[("teacher", "teachers")],
     &[("neighbor", "neighbors")],
-    &[("hunter", "hunters")],
 ];
 
 /// Kinds of things, with the things of each kind: the object of [`THING_VERBS`] is one of either.
 pub(super) const THINGS: &[(&str, &[&str])] = &[
-    ("flower", &["rose", "tulip", "daisy"]),
-    ("vehicle", &["car", "truck", "bike"]),
-    ("animal", &["dog", "cat", "horse"]),
-    ("fruit", &["apple", "peach", "plum"]),
-    ("tool", &["hammer", "saw", "drill"]),
+    ("flower", &["rose", "tulip"]),
+    ("vehicle", &["car", "truck"]),
+    ("animal", &["dog", "cat"]),
+    ("fruit", &["apple", "plum"]),
 ];
 
 /// What people do to people. The first [`OPPOSED`] come in pairs that exclude each other (0 and 1, 2 and 3, ...).
@@ -66,22 +59,6 @@ pub(super) const SOCIAL_VERBS: &[&[VerbForms]] = &[
         ("detest", "detests", "detested"),
     ],
     &[
-        ("support", "supports", "supported"),
-        ("defend", "defends", "defended"),
-    ],
-    &[
-        ("oppose", "opposes", "opposed"),
-        ("resist", "resists", "resisted"),
-    ],
-    &[
-        ("hire", "hires", "hired"),
-        ("employ", "employs", "employed"),
-    ],
-    &[
-        ("fire", "fires", "fired"),
-        ("dismiss", "dismisses", "dismissed"),
-    ],
-    &[
         ("welcome", "welcomes", "welcomed"),
         ("greet", "greets", "greeted"),
     ],
@@ -93,24 +70,16 @@ pub(super) const SOCIAL_VERBS: &[&[VerbForms]] = &[
         ("follow", "follows", "followed"),
         ("trail", "trails", "trailed"),
     ],
-    &[
-        ("chase", "chases", "chased"),
-        ("pursue", "pursues", "pursued"),
-    ],
     &[("call", "calls", "called"), ("phone", "phones", "phoned")],
     &[
         ("teach", "teaches", "taught"),
         ("instruct", "instructs", "instructed"),
     ],
-    &[
-        ("watch", "watches", "watched"),
-        ("observe", "observes", "observed"),
-    ],
     &[("visit", "visits", "visited")],
 ];
 
 /// How many of [`SOCIAL_VERBS`] have an opposite.
-pub(super) const OPPOSED: usize = 12;
+pub(super) const OPPOSED: usize = 8;
 
 /// What people do to things.
 pub(super) const THING_VERBS: &[&[VerbForms]] = &[
@@ -119,22 +88,10 @@ pub(super) const THING_VERBS: &[&[VerbForms]] = &[
         ("purchase", "purchases", "purchased"),
     ],
     &[("clean", "cleans", "cleaned"), ("wash", "washes", "washed")],
-    &[
-        ("draw", "draws", "drawn"),
-        ("sketch", "sketches", "sketched"),
-    ],
     &[("carry", "carries", "carried"), ("haul", "hauls", "hauled")],
-    &[
-        ("want", "wants", "wanted"),
-        ("desire", "desires", "desired"),
-    ],
     &[
         ("find", "finds", "found"),
         ("discover", "discovers", "discovered"),
-    ],
-    &[
-        ("hide", "hides", "hidden"),
-        ("conceal", "conceals", "concealed"),
     ],
     &[("paint", "paints", "painted")],
 ];
@@ -143,12 +100,9 @@ pub(super) const THING_VERBS: &[&[VerbForms]] = &[
 pub(super) const INTRANSITIVE_VERBS: &[&[(&str, &str)]] = &[
     &[("sleep", "sleeps"), ("doze", "dozes")],
     &[("laugh", "laughs"), ("giggle", "giggles")],
-    &[("cry", "cries"), ("weep", "weeps")],
-    &[("run", "runs"), ("jog", "jogs")],
     &[("wait", "waits")],
     &[("sing", "sings")],
     &[("dance", "dances")],
-    &[("rest", "rests")],
 ];
 
 /// Properties of people.
@@ -156,25 +110,19 @@ pub(super) const ADJECTIVES: &[&[&str]] = &[
     &["young"],
     &["old"],
     &["tall"],
-    &["short"],
     &["rich", "wealthy"],
-    &["poor"],
     &["happy", "glad"],
-    &["sad"],
     &["brave", "bold"],
     &["clever", "smart"],
     &["tired", "weary"],
-    &["quiet", "silent"],
 ];
 
 /// How, where or when something happens. An event with one of them is a special case of the event without.
 pub(super) const ADVERBIALS: &[&[&str]] = &[
     &["quickly", "rapidly"],
-    &["gladly"],
     &["secretly"],
     &["openly"],
     &["loudly"],
-    &["carefully"],
     &["at night"],
     &["at home"],
     &["today"],
@@ -184,16 +132,13 @@ pub(super) const ADVERBIALS: &[&[&str]] = &[
 pub(super) const FILM: &[&str] = &["film", "movie", "picture"];
 
 /// What else a review mentions; none of it decides the verdict.
-pub(super) const ASPECTS: &[&str] = &[
-    "plot", "music", "cast", "ending", "script", "dialogue", "scenery", "book",
-];
+pub(super) const ASPECTS: &[&str] = &["plot", "music", "cast", "ending", "dialogue", "scenery"];
 
 /// Words of praise.
 pub(super) const GOOD: &[&str] = &[
     "wonderful",
     "great",
     "excellent",
-    "superb",
     "charming",
     "brilliant",
     "lovely",
@@ -202,7 +147,7 @@ pub(super) const GOOD: &[&str] = &[
 
 /// Words of blame.
 pub(super) const BAD: &[&str] = &[
-    "awful", "terrible", "dreadful", "boring", "dull", "horrible", "weak", "painful",
+    "awful", "terrible", "dreadful", "boring", "dull", "horrible", "weak",
 ];
 
 /// People whose opinion a review reports.
@@ -216,12 +161,10 @@ pub(super) const VIEWERS: &[NounForms] = &[
 pub(super) const VERDICTS: &[(&str, &str)] = &[
     ("love", "loves"),
     ("adore", "adores"),
-    ("praise", "praises"),
     ("enjoy", "enjoys"),
     ("hate", "hates"),
     ("detest", "detests"),
     ("dislike", "dislikes"),
-    ("despise", "despises"),
 ];
 
 /// Words of the grammar itself, for the vocabulary.
@@ -254,6 +197,7 @@ pub(super) const FUNCTION_WORDS: &[&str] = &[
     "they",
     "say",
     "never",
+    "or",
 ];
 
 /// Every word that a sentence may hold.

@@ -10,10 +10,10 @@ use crate::random::Stream;
 
 const RATES: Rates = Rates {
     thing: 0.15,
-    adverbial: 0.25,
-    adjective: 0.4,
-    relative: 0.3,
-    negated: 0.4,
+    adverbial: 0.2,
+    adjective: 0.3,
+    relative: 0.2,
+    negated: 0.3,
 };
 
 #[derive(Clone, Copy)]
@@ -30,18 +30,22 @@ const DIFFERENCES: &[Difference] = &[
     Difference::Change(Change::SwapRoles),
     Difference::Change(Change::SwapRoles),
     Difference::Change(Change::SwapRoles),
-    Difference::MoveNegation,
+    Difference::Change(Change::SwapRoles),
     Difference::MoveNegation,
     Difference::MoveNegation,
     Difference::ExchangeAdjectives,
     Difference::ExchangeAdjectives,
     Difference::Negate,
     Difference::Negate,
+    Difference::Negate,
+    Difference::Change(Change::OppositeVerb),
     Difference::Change(Change::OppositeVerb),
     Difference::Change(Change::OppositeVerb),
     Difference::Change(Change::OtherAdverbial),
     Difference::Change(Change::OtherObject),
     Difference::Change(Change::OtherSubject),
+    Difference::Change(Change::OtherSubject),
+    Difference::Change(Change::OtherVerb),
     Difference::Change(Change::OtherVerb),
 ];
 

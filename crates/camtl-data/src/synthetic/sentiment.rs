@@ -3,14 +3,14 @@
 //! Only what is said of the film itself counts, and negation turns it around. Most reviews also judge something else or
 //! report somebody's opinion, independently of the verdict.
 
-use super::lexicon::{ASPECTS, BAD, FILM, GOOD, VERDICTS, VIEWERS};
-use super::text::{pick, sentence};
+use super::lexicon::{ADVERBIALS, ASPECTS, BAD, FILM, GOOD, VERDICTS, VIEWERS};
+use super::text::{pick, pick_word, sentence};
 use crate::random::Stream;
 
 type Words = Vec<&'static str>;
 
 /// How often a judgement is negated.
-const NEGATED: f64 = 0.4;
+const NEGATED: f64 = 0.3;
 
 /// `the SUBJECT is [not] ADJECTIVE`, judging it as `good` says.
 fn judgement(stream: &mut Stream, subject: &'static str, good: bool) -> Words {
@@ -21,6 +21,19 @@ fn judgement(stream: &mut Stream, subject: &'static str, good: bool) -> Words {
         words.push(pick(stream, &["not", "not", "never"]));
     }
     words.push(adjective);
+    words
+}
+
+/// `the SUBJECT is ADJECTIVE [and ADJECTIVE]` / `the SUBJECT is not ADJECTIVE [or ADJECTIVE]`.
+fn plain_judgement(stream: &mut Stream, subject: &'static str, good: bool) -> Words {
+    let mut words = judgement(stream, subject, good);
+    if stream.chance(0.8) {
+        let negated = words.len() == 5;
+        let second = pick(stream, if good == negated { BAD } else { GOOD });
+        if !words.contains(&second) {
+            words.extend([if negated { "or" } else { "and" }, second]);
+        }
+    }
     words
 }
 
@@ -55,26 +68,29 @@ pub(super) fn draw(stream: &mut Stream) -> (String, u32) {
     let aspect = pick(stream, ASPECTS);
     let other = stream.chance(0.5);
     let words = match stream.below(20) {
-        0..=1 => judgement(stream, film, good),
-        2..=3 => {
+        0..=3 => plain_judgement(stream, film, good),
+        4..=7 => {
             let mut words = opinion(stream, good);
             words.extend(["the", film]);
+            if stream.chance(0.7) {
+                words.extend(pick_word(stream, ADVERBIALS).split(' '));
+            }
             words
         }
-        4..=6 => {
+        8..=9 => {
             let mut words = vec!["although"];
             words.extend(judgement(stream, aspect, other));
             words.push(",");
             words.extend(judgement(stream, film, good));
             words
         }
-        7..=9 => {
+        10..=11 => {
             let mut words = judgement(stream, film, good);
             words.push("although");
             words.extend(judgement(stream, aspect, other));
             words
         }
-        10..=12 => {
+        12..=14 => {
             let film_first = stream.chance(0.5);
             let (film, aspect) = (
                 judgement(stream, film, good),
@@ -89,7 +105,7 @@ pub(super) fn draw(stream: &mut Stream) -> (String, u32) {
             words.extend(second);
             words
         }
-        13..=15 => {
+        15..=16 => {
             // "The film that the critics do not love is dull": the opinion is not the review's.
             let mut words = vec!["the", film, "that"];
             words.extend(opinion(stream, other));

@@ -9,10 +9,10 @@ use crate::random::Stream;
 
 const RATES: Rates = Rates {
     thing: 0.3,
-    adverbial: 0.4,
-    adjective: 0.3,
-    relative: 0.12,
-    negated: 0.4,
+    adverbial: 0.3,
+    adjective: 0.2,
+    relative: 0.08,
+    negated: 0.3,
 };
 
 const CHANGES: &[Change] = &[
