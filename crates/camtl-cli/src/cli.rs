@@ -251,4 +251,8 @@ pub(crate) struct QuickstartArgs {
     /// Threads for the computation [default: the machine's cores, at most 2].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+
+    /// Multiplies data sizes and numbers of steps; for tests of the command itself.
+    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1.0)]
+    pub(crate) scale: f64,
 }

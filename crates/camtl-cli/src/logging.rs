@@ -70,13 +70,6 @@ pub(crate) fn attach(run_dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stops writing to the attached file, so that its folder can be moved or replaced.
-pub(crate) fn detach() {
-    if let Some(slot) = LOG_FILE.get() {
-        slot.set(None);
-    }
-}
-
 /// A writer whose file comes later; until then it swallows.
 #[derive(Debug, Clone, Default)]
 struct Attachable(Arc<Mutex<Option<File>>>);

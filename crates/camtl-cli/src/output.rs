@@ -25,3 +25,10 @@ pub(crate) fn note(text: &str) {
         let _ = err.write_all(b"\n");
     }
 }
+
+/// What the user types to get here: `camtl`, or the front door that started it.
+///
+/// `cargo xtask` sets CAMTL_COMMAND, so that hints can be copied as they are.
+pub(crate) fn command() -> String {
+    std::env::var("CAMTL_COMMAND").unwrap_or_else(|_| "camtl".to_owned())
+}
