@@ -3,7 +3,7 @@
 use std::fs;
 
 use camtl_data::reader::read_split_with_report;
-use camtl_data::{RowProblem, TaskSpec, read_split};
+use camtl_data::{RowProblem, read_split};
 
 use crate::{pair, read_file, refused, scores, spec};
 
