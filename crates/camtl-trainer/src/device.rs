@@ -18,8 +18,8 @@ use crate::error::TrainError;
 pub fn resolve_device(choice: DeviceChoice) -> Result<Device, TrainError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => Ok(Device::cuda_if_available()),
-        DeviceChoice::Cuda if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
+        DeviceChoice::Cuda | DeviceChoice::Auto if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
+        DeviceChoice::Auto => Ok(Device::Cpu),
         DeviceChoice::Cuda => Err(TrainError::Device {
             device: "cuda",
             problem:

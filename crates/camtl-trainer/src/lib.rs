@@ -23,7 +23,6 @@ mod device;
 mod durable;
 mod error;
 pub mod evaluate;
-mod evaluation_schedule;
 pub mod event;
 pub mod event_log;
 mod forward;
@@ -39,7 +38,6 @@ mod state;
 pub mod summary;
 pub mod tensorboard;
 pub mod trainer;
-mod update;
 
 pub use config::{ConfigError, ConfigProblem, DeviceChoice, RunConfig};
 pub use device::resolve_device;

@@ -194,7 +194,10 @@ mod tests {
             .scalars(
                 1_700_000_001.5,
                 300,
-                &[("train/loss", 0.6931471805599453), ("eval/cola/mcc", -0.25)],
+                &[
+                    ("train/loss", std::f64::consts::LN_2),
+                    ("eval/cola/mcc", -0.25),
+                ],
             )
             .unwrap();
         assert_eq!(std::fs::read(writer.path()).unwrap(), expected);

@@ -8,13 +8,13 @@ use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerConfig, Samp
 use camtl_ops::grad_norm;
 use tch::Kind;
 
+use super::Trainer;
 use crate::config::ScoringDropout;
 use crate::error::{Offenders, TrainError};
 use crate::forward::{model_input, targets};
 use crate::predict::to_vec;
 use crate::scorer::{ModelScorer, dropout_stream, train_split};
 use crate::state::Update;
-use crate::trainer::Trainer;
 
 impl Trainer {
     /// Makes the next update. After an error no parameter has changed.

@@ -7,12 +7,12 @@ use std::time::Instant;
 use camtl_data::metrics::{ScoreTable, task_sigma};
 use camtl_data::task::TaskSpec;
 
+use super::Trainer;
 use crate::error::TrainError;
 use crate::evaluate::{Place, TaskScores, add_scores, evaluate_indices};
 use crate::event::{Event, Timing};
 use crate::state::{Best, Evaluation};
 use crate::summary::average;
-use crate::trainer::Trainer;
 
 impl Trainer {
     /// Whether the model is to be evaluated after the current update, by schedule.
@@ -35,13 +35,12 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<bool, TrainError> {
         let limit = self.config.eval.limit;
-        let done = self.evaluation(on_event, stop, limit, false)?;
-        let Some(average) = done else {
+        if !self.evaluation(on_event, stop, limit, false)? {
             return Ok(false);
-        };
+        }
         self.state.evaluated_at = Some(self.state.step);
         self.state.next_scoring_is_deterministic = true;
-        self.stop_early(on_event, average)?;
+        self.stop_early(on_event)?;
         Ok(true)
     }
 
@@ -61,16 +60,11 @@ impl Trainer {
         if !self.config.eval.at_end || known {
             return Ok(true);
         }
-        Ok(self.evaluation(on_event, stop, None, true)?.is_some())
+        self.evaluation(on_event, stop, None, true)
     }
 
-    /// Ends the run when the average has not risen for `patience` evaluations. Called after
-    /// [`Trainer::evaluation`] has brought `best` up to date.
-    fn stop_early(
-        &mut self,
-        on_event: &mut dyn FnMut(&Event),
-        _average: f64,
-    ) -> Result<(), TrainError> {
+    /// Ends the run when the average has not risen for `patience` evaluations.
+    fn stop_early(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<(), TrainError> {
         let Some(patience) = self.config.early_stopping.patience else {
             return Ok(());
         };
@@ -93,17 +87,17 @@ impl Trainer {
         self.emit(on_event, event)
     }
 
-    /// Evaluates every split of every task and tells about it. None if `stop` was set before the end.
+    /// Evaluates every split of every task and tells about it. False if `stop` was set before the end.
     fn evaluation(
         &mut self,
         on_event: &mut dyn FnMut(&Event),
         stop: &AtomicBool,
         limit: Option<usize>,
         at_end: bool,
-    ) -> Result<Option<f64>, TrainError> {
+    ) -> Result<bool, TrainError> {
         let started = Instant::now();
         let Some(results) = self.scores(on_event, stop, limit)? else {
-            return Ok(None);
+            return Ok(false);
         };
         if results.is_empty() {
             return Err(TrainError::Mismatch(format!(
@@ -136,13 +130,12 @@ impl Trainer {
                 average: evaluation.average,
             });
         }
-        let average = evaluation.average;
         let event = Event::Evaluated {
             step: evaluation.step,
             at_end,
             tasks: evaluation.tasks.clone(),
             losses: evaluation.losses.clone(),
-            average,
+            average: evaluation.average,
             task_sigma: evaluation.task_sigma,
             best,
             timing: Timing {
@@ -153,7 +146,7 @@ impl Trainer {
         };
         self.state.evaluation = Some(evaluation);
         self.emit(on_event, event)?;
-        Ok(Some(average))
+        Ok(true)
     }
 
     /// Scores of every split of every task, in order.
