@@ -105,13 +105,8 @@ fn initializer_range() -> f64 {
     0.02
 }
 
-/// Fields that must have one value because no other is implemented.
-const FIXED: [(&str, &str); 4] = [
-    ("position_embedding_type", "\"absolute\""),
-    ("is_decoder", "false"),
-    ("add_cross_attention", "false"),
-    ("is_encoder_decoder", "false"),
-];
+/// Fields that must be false because nothing else is implemented.
+const NOT_IMPLEMENTED: [&str; 3] = ["is_decoder", "add_cross_attention", "is_encoder_decoder"];
 
 impl EncoderConfig {
     /// Shapes of `bert-base-cased`.
@@ -189,13 +184,23 @@ impl EncoderConfig {
                 )));
             }
         }
-        for (field, expected) in FIXED {
-            if let Some(found) = object.get(field)
-                && found.to_string() != expected
-            {
-                return Err(fail(format!(
-                    "{field} is {found}, but only {expected} is implemented; choose another encoder"
-                )));
+        let unusual = |field: &str, found: &serde_json::Value, expected: &str| {
+            Err(fail(format!(
+                "{field} is {found}, but only {expected} is implemented; choose another encoder"
+            )))
+        };
+        match object.get("position_embedding_type") {
+            Some(found) if found != "absolute" => {
+                return unusual("position_embedding_type", found, "\"absolute\"");
+            }
+            _ => {}
+        }
+        for field in NOT_IMPLEMENTED {
+            match object.get(field) {
+                Some(found) if found != &serde_json::Value::Bool(false) => {
+                    return unusual(field, found, "false");
+                }
+                _ => {}
             }
         }
         let config: EncoderConfig =

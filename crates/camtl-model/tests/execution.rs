@@ -15,7 +15,7 @@ const LENGTH: usize = 8;
 fn config(method: MethodConfig, hidden_size: i64, layers: i64) -> ModelConfig {
     let mut encoder = EncoderConfig::bert(30, hidden_size, layers, 2, 20, 12);
     // Larger starts than a real model's, so that every module matters.
-    encoder.initializer_range = 0.3;
+    encoder.initializer_range = 0.12;
     ModelConfig {
         encoder,
         method,
@@ -31,6 +31,8 @@ fn config(method: MethodConfig, hidden_size: i64, layers: i64) -> ModelConfig {
 
 /// A model in which no parameter is zero or one.
 fn model(config: &ModelConfig, seed: u64) -> Model {
+    // Tensors this small only lose by being shared out.
+    camtl_ops::set_num_threads(1).unwrap();
     let model = Model::new(config, Device::Cpu, seed).unwrap();
     for (at, entry) in model.parameters().entries().iter().enumerate() {
         let size: i64 = entry.shape.iter().product();
@@ -144,7 +146,7 @@ fn batches() -> impl Strategy<Value = Sequences> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn packed_is_padded_is_one_by_one(
@@ -179,7 +181,6 @@ fn gradients_agree_with_finite_differences() {
     for preset in [Preset::Released, Preset::Paper, Preset::Recommended] {
         for variant in [Variant::Base, Variant::Large, Variant::None] {
             let mut config = config(MethodConfig::new(preset, variant), 24, 2);
-            config.encoder.initializer_range = 0.1;
             let model = model(&config, 5);
             let sequences: Sequences = vec![
                 (0, vec![3, 9, 4, 8, 2]),

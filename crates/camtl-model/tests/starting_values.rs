@@ -11,6 +11,8 @@ use camtl_ops::{Packing, Targets};
 use tch::{Device, Kind, Tensor};
 
 fn config(method: MethodConfig, tasks: usize) -> ModelConfig {
+    // Tensors this small only lose by being shared out.
+    camtl_ops::set_num_threads(1).unwrap();
     ModelConfig {
         encoder: EncoderConfig::bert(200, 64, 4, 4, 96, 40),
         method,

@@ -54,7 +54,7 @@ pub fn write_tensors(
     }
     let mut text = serde_json::Value::Object(header).to_string();
     // Spaces up to a multiple of 8, so that the data is aligned.
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     let mut hash = Sha256::new();
