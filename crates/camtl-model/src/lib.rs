@@ -12,6 +12,7 @@
 //! | [`params`] | parameter counts from shapes alone |
 //! | [`store`] | flat parameters and gradients |
 //! | [`modulation`] | the table of task modulations |
+//! | [`step`] | one table for several micro-batches |
 //! | [`model`] | the model and its forward pass |
 //! | [`weights`] | reading and writing weight files, the only place that does |
 //! | [`manifest`] | saving and loading a whole model |
@@ -50,6 +51,7 @@ pub mod method;
 pub mod model;
 pub mod modulation;
 pub mod params;
+pub mod step;
 pub mod store;
 pub mod trace;
 pub mod weights;
@@ -69,6 +71,7 @@ pub use method::{
 pub use model::{Model, ModelConfig, Output, TaskHead};
 pub use modulation::{Film, Modulation, NormRows};
 pub use params::{ModuleCount, ParameterReport};
+pub use step::StepModulation;
 pub use store::{ParameterEntry, ParameterStore};
 pub use trace::Trace;
 pub use weights::{LoadReport, WeightError};

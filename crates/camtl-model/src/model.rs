@@ -250,10 +250,10 @@ impl Model {
         if let Some((kept, modulation)) = cache.as_ref()
             && *kept == version
         {
-            return Ok(modulation.shallow_clone());
+            return modulation.shallow_clone();
         }
         let modulation = Modulation::new(&self.config, &self.store)?;
-        *cache = Some((version, modulation.shallow_clone()));
+        *cache = Some((version, modulation.shallow_clone()?));
         Ok(modulation)
     }
 

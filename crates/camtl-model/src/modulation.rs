@@ -72,22 +72,25 @@ pub struct Modulation {
 }
 
 impl Film {
-    fn shallow_clone(&self) -> Self {
-        Film {
-            gamma: self.gamma.shallow_clone(),
-            beta: self.beta.shallow_clone(),
-        }
+    fn map(&self, f: &mut Replace<'_>) -> Result<Self, ModelError> {
+        Ok(Film {
+            gamma: f(&self.gamma)?,
+            beta: f(&self.beta)?,
+        })
     }
 }
 
 impl NormRows {
-    fn shallow_clone(&self) -> Self {
-        NormRows {
-            weight: self.weight.shallow_clone(),
-            bias: self.bias.shallow_clone(),
-        }
+    fn map(&self, f: &mut Replace<'_>) -> Result<Self, ModelError> {
+        Ok(NormRows {
+            weight: f(&self.weight)?,
+            bias: f(&self.bias)?,
+        })
     }
 }
+
+/// What becomes of each tensor of a table.
+type Replace<'a> = dyn FnMut(&Tensor) -> Result<Tensor, ModelError> + 'a;
 
 impl Modulation {
     /// The transformed task vectors z', [T, D]; none if no module reads them.
@@ -128,24 +131,47 @@ impl Modulation {
     }
 
     /// A second handle on the same tensors.
-    pub(crate) fn shallow_clone(&self) -> Self {
-        let tensor = |value: &Option<Tensor>| value.as_ref().map(Tensor::shallow_clone);
-        let norm = |value: &Option<NormRows>| value.as_ref().map(NormRows::shallow_clone);
-        Modulation {
-            task_vectors: tensor(&self.task_vectors),
-            alignment: self.alignment.as_ref().map(Film::shallow_clone),
-            layers: self
-                .layers
-                .iter()
-                .map(|layer| LayerModulation {
-                    band: tensor(&layer.band),
-                    attention_norm: norm(&layer.attention_norm),
-                    output_norm: norm(&layer.output_norm),
-                    bottleneck: layer.bottleneck.as_ref().map(Film::shallow_clone),
-                    adapter_norm: norm(&layer.adapter_norm),
-                })
-                .collect(),
+    pub(crate) fn shallow_clone(&self) -> Result<Self, ModelError> {
+        self.map(&mut |tensor| Ok(tensor.shallow_clone()))
+    }
+
+    /// The table with every tensor replaced by what `f` makes of it.
+    pub(crate) fn map(&self, f: &mut Replace<'_>) -> Result<Self, ModelError> {
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            layers.push(LayerModulation {
+                band: layer.band.as_ref().map(&mut *f).transpose()?,
+                attention_norm: layer
+                    .attention_norm
+                    .as_ref()
+                    .map(|norm| norm.map(f))
+                    .transpose()?,
+                output_norm: layer
+                    .output_norm
+                    .as_ref()
+                    .map(|norm| norm.map(f))
+                    .transpose()?,
+                bottleneck: layer
+                    .bottleneck
+                    .as_ref()
+                    .map(|film| film.map(f))
+                    .transpose()?,
+                adapter_norm: layer
+                    .adapter_norm
+                    .as_ref()
+                    .map(|norm| norm.map(f))
+                    .transpose()?,
+            });
         }
+        Ok(Modulation {
+            task_vectors: self.task_vectors.as_ref().map(&mut *f).transpose()?,
+            alignment: self
+                .alignment
+                .as_ref()
+                .map(|film| film.map(f))
+                .transpose()?,
+            layers,
+        })
     }
 
     /// Evaluates all generators.

@@ -4,7 +4,7 @@
 use camtl_model::{
     AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual, EncoderConfig,
     GeneratorInit, LayerNormModulation, MethodConfig, Model, ModelConfig, ModelInput, Preset,
-    TaskHead, Variant,
+    StepModulation, TaskHead, Variant,
 };
 use camtl_ops::{DropoutStream, Packing, Targets};
 use proptest::prelude::*;
@@ -224,34 +224,56 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
-/// Accumulated gradients of pieces equal the whole batch's.
+/// Accumulated gradients of pieces equal the whole batch's, with a table per piece and with one
+/// table for all of them.
 #[test]
 fn gradients_accumulate_in_the_flat_buffer() {
-    let model = model(
-        &config(MethodConfig::new(Preset::Released, Variant::Base), 24, 2),
-        1,
-    );
-    let sequences: Sequences = vec![(0, vec![3, 9, 4]), (0, vec![5]), (2, vec![7, 8, 9, 10])];
-    let backward = |part: &[(i64, Vec<i64>)]| {
-        let output = model.forward(&input(part, false), None).unwrap();
-        let zeros = vec![0.0f32; part.len()];
-        let targets = Targets::new(&vec![1; part.len()], &zeros, Device::Cpu).unwrap();
-        let heads = model.heads(&output, Some(&targets), None).unwrap();
-        heads.loss.unwrap().sum(Kind::Float).backward();
-    };
-    backward(&sequences);
-    let whole = model.parameters().flat_grad().copy();
-    model.parameters().zero_grad().unwrap();
-    assert_eq!(
-        model.parameters().flat_grad().abs().max().double_value(&[]),
-        0.0
-    );
-    for sequence in &sequences {
-        backward(std::slice::from_ref(sequence));
+    for (preset, variant) in [
+        (Preset::Released, Variant::Base),
+        (Preset::Released, Variant::Large),
+        (Preset::Paper, Variant::Large),
+        (Preset::Recommended, Variant::None),
+    ] {
+        let model = model(&config(MethodConfig::new(preset, variant), 24, 2), 1);
+        let sequences: Sequences = vec![(0, vec![3, 9, 4]), (0, vec![5]), (2, vec![7, 8, 9, 10])];
+        let backward = |part: &[(i64, Vec<i64>)], step: Option<&StepModulation>| {
+            let input = input(part, false);
+            let output = match step {
+                Some(step) => model.forward_with(&input, step.modulation(), None).unwrap(),
+                None => model.forward(&input, None).unwrap(),
+            };
+            let zeros = vec![0.0f32; part.len()];
+            let targets = Targets::new(&vec![1; part.len()], &zeros, Device::Cpu).unwrap();
+            let heads = model.heads(&output, Some(&targets), None).unwrap();
+            heads.loss.unwrap().sum(Kind::Float).backward();
+        };
+        backward(&sequences, None);
+        let whole = model.parameters().flat_grad().copy();
+        let scale = whole.abs().max().double_value(&[]).max(1.0);
+        for one_table in [false, true] {
+            model.parameters().zero_grad().unwrap();
+            assert_eq!(
+                model.parameters().flat_grad().abs().max().double_value(&[]),
+                0.0
+            );
+            let step = one_table.then(|| StepModulation::new(&model).unwrap());
+            for sequence in &sequences {
+                backward(std::slice::from_ref(sequence), step.as_ref());
+            }
+            if let Some(step) = step {
+                step.backward().unwrap();
+            }
+            let worst = (model.parameters().flat_grad() - &whole)
+                .abs()
+                .max()
+                .double_value(&[])
+                / scale;
+            assert!(
+                worst < 1e-5,
+                "{preset:?} {variant:?}, one table {one_table}: {worst:.2e}"
+            );
+        }
     }
-    let scale = whole.abs().max().double_value(&[]);
-    let pieces = model.parameters().flat_grad();
-    assert!((&pieces - &whole).abs().max().double_value(&[]) < 1e-5 * scale.max(1.0));
 }
 
 #[test]
