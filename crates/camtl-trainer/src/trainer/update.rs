@@ -5,6 +5,7 @@ use std::time::Instant;
 use camtl_data::batch::{BatchItem, PackedBatch};
 use camtl_data::random::derive_seed;
 use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError};
+use camtl_model::StepModulation;
 use camtl_ops::grad_norm;
 use tch::Kind;
 
@@ -151,6 +152,8 @@ impl Trainer {
         self.model.parameters().zero_grad()?;
         let seed = derive_seed(self.config.train.seed, "dropout", index);
         let mut losses = Vec::with_capacity(batch.num_sequences());
+        // The generators are evaluated once per step, whatever the number of micro-batches.
+        let step = StepModulation::new(&self.model)?;
         for (number, part) in batch
             .split_by_tokens(self.config.train.micro_batch_tokens)?
             .iter()
@@ -158,9 +161,11 @@ impl Trainer {
         {
             let mut dropout =
                 dropout_stream(&self.model, derive_seed(seed, "micro-batch", number as u64));
-            let output = self
-                .model
-                .forward(&model_input(part, device)?, Some(&mut dropout))?;
+            let output = self.model.forward_with(
+                &model_input(part, device)?,
+                step.modulation(),
+                Some(&mut dropout),
+            )?;
             let heads =
                 self.model
                     .heads(&output, Some(&targets(part, device)?), Some(&mut dropout))?;
@@ -173,6 +178,7 @@ impl Trainer {
             loss.f_mul(&weights)?.f_sum(Kind::Float)?.f_backward()?;
             losses.extend(to_vec(&loss.f_detach()?)?);
         }
+        step.backward()?;
         Ok(losses)
     }
 
