@@ -108,7 +108,10 @@ impl Compilation {
             paths.sort();
             for path in paths {
                 if path.is_dir() {
-                    folders.push_back(path);
+                    // The glue's headers are no business of the kernels.
+                    if path.file_name().is_none_or(|n| n != "plugin") {
+                        folders.push_back(path);
+                    }
                 } else if path.extension().is_some_and(|e| e == "cuh" || e == "h") {
                     let hash = hash::of_file(&path)
                         .with_context(|| format!("cannot read {}", shown(&path)))?;

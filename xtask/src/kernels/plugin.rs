@@ -137,50 +137,79 @@ fn glue_objects(
             &hash::of_file(file).with_context(|| format!("cannot read {}", shown(file)))?,
         );
     }
-    let mut objects = Vec::new();
-    for file in files
+    let sources: Vec<&PathBuf> = files
         .iter()
         .filter(|f| f.extension().is_some_and(|e| e == "cc"))
-    {
-        let name = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let (key, _) = hash::of_reader(format!("{inputs}{name}").as_bytes())?;
-        let object = cache.join(format!("glue-{name}-{}.o", &key[..16]));
-        if !object.is_file() {
-            eprintln!("compiling {}", shown(file));
-            let partial = object.with_extension(format!("{}.o", std::process::id()));
-            let mut command = compiler();
-            command.args([
-                "-std=c++17",
-                "-O2",
-                "-fPIC",
-                "-fvisibility=hidden",
-                "-Wall",
-                "-Wextra",
-            ]);
-            command
-                .arg("-D_GLIBCXX_USE_CXX11_ABI=1")
-                .arg("-I")
-                .arg(sources);
-            for include in [
-                libtorch.join("include"),
-                libtorch.join("include/torch/csrc/api/include"),
-                toolkit.join("include"),
-            ] {
-                command.arg("-isystem").arg(include);
-            }
-            command.arg("-c").arg(file).arg("-o").arg(&partial);
-            run(&mut command, &format!("compiling {}", shown(file)))?;
-            fs::rename(&partial, &object)
-                .with_context(|| format!("cannot rename {}", shown(&partial)))?;
-        }
-        objects.push(object);
+        .collect();
+    anyhow::ensure!(!sources.is_empty(), "no .cc file in {}", shown(&folder));
+    // Parsing libtorch's headers takes ten seconds a file.
+    std::thread::scope(|scope| {
+        let jobs: Vec<_> = sources
+            .iter()
+            .map(|file| {
+                scope.spawn(|| {
+                    glue_object(libtorch, toolkit, root_of(&folder), cache, file, &inputs)
+                })
+            })
+            .collect();
+        jobs.into_iter()
+            .map(|job| {
+                job.join()
+                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a compiling thread died")))
+            })
+            .collect()
+    })
+}
+
+/// The kernels' folder, to which the glue's includes are relative.
+fn root_of(glue: &Path) -> &Path {
+    glue.parent().unwrap_or(glue)
+}
+
+fn glue_object(
+    libtorch: &Path,
+    toolkit: &Path,
+    sources: &Path,
+    cache: &Path,
+    file: &Path,
+    inputs: &str,
+) -> anyhow::Result<PathBuf> {
+    let name = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let (key, _) = hash::of_reader(format!("{inputs}{name}").as_bytes())?;
+    let object = cache.join(format!("glue-{name}-{}.o", &key[..16]));
+    if object.is_file() {
+        return Ok(object);
     }
-    anyhow::ensure!(!objects.is_empty(), "no .cc file in {}", shown(&folder));
-    Ok(objects)
+    eprintln!("compiling {}", shown(file));
+    let partial = object.with_extension(format!("{}.o", std::process::id()));
+    let mut command = compiler();
+    command.args([
+        "-std=c++17",
+        "-O2",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+    ]);
+    command
+        .arg("-D_GLIBCXX_USE_CXX11_ABI=1")
+        .arg("-I")
+        .arg(sources);
+    for include in [
+        libtorch.join("include"),
+        libtorch.join("include/torch/csrc/api/include"),
+        toolkit.join("include"),
+    ] {
+        command.arg("-isystem").arg(include);
+    }
+    command.arg("-c").arg(file).arg("-o").arg(&partial);
+    run(&mut command, &format!("compiling {}", shown(file)))?;
+    fs::rename(&partial, &object).with_context(|| format!("cannot rename {}", shown(&partial)))?;
+    Ok(object)
 }
 
 fn compiler() -> Command {

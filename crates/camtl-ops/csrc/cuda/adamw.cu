@@ -1,5 +1,7 @@
 // Launches the flat AdamW step and the gradient norm.
-#include "dropout_call.cuh"
+#include <math.h>
+
+#include "launch.h"
 #include "optimizer/adamw.cuh"
 #include "optimizer/norm.cuh"
 

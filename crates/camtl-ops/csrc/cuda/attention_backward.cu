@@ -83,7 +83,7 @@ extern "C" int camtl_cuda_attention_backward(const CamtlAttention* attention, co
   gradients.dkv_stride = g->dkv_stride;
   gradients.band = {with_band ? reinterpret_cast<float*>(workspace) : nullptr, in.heads, in.band_width};
   float* const deltas = reinterpret_cast<float*>(workspace + (with_band ? band_bytes(*attention, *layout) : 0));
-  const bool dropout = attention->dropout.probability > 0.0;
+  const bool dropout = attention->dropout.on != 0;
   const int error = attention->head_dim == 64
                         ? backward<64>(in, *layout, gradients, *g, deltas, dropout, stream)
                         : backward<32>(in, *layout, gradients, *g, deltas, dropout, stream);

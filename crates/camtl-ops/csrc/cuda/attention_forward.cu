@@ -45,7 +45,7 @@ extern "C" int camtl_cuda_attention_forward(const CamtlAttention* attention, con
   using namespace camtl;
   if (!attention_supported(*attention, *layout) || out_stride % 8 != 0) return UNSUPPORTED;
   const AttentionInputs in = attention_inputs(*attention, *layout);
-  const bool dropout = attention->dropout.probability > 0.0;
+  const bool dropout = attention->dropout.on != 0;
   bf16* const to = static_cast<bf16*>(out);
   return attention->head_dim == 64 ? forward<64>(in, *layout, to, out_stride, log_sums, dropout, stream)
                                    : forward<32>(in, *layout, to, out_stride, log_sums, dropout, stream);

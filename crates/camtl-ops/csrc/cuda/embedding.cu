@@ -22,7 +22,7 @@ extern "C" int camtl_cuda_embedding_forward(const CamtlLayout* layout, int type,
   return with_type(type, [&](auto element) {
     using T = typename decltype(element)::type;
     return with_chunks(columns, [&](auto chunks) {
-      return with_flag(embedding->dropout.probability > 0.0, [&](auto drop) {
+      return with_flag(embedding->dropout.on != 0, [&](auto drop) {
         return launch(embedding_forward_kernel<T, decltype(chunks)::value, decltype(drop)::value != 0>,
                       row_blocks(layout->num_rows), 32 * ROW_WARPS, 0, stream, tables(*embedding),
                       row_layout(*layout), columns, static_cast<T*>(y), static_cast<T*>(z), mean, rstd);
@@ -48,7 +48,7 @@ extern "C" int camtl_cuda_embedding_backward(const CamtlLayout* layout, int type
   int error = with_type(type, [&](auto element) {
     using T = typename decltype(element)::type;
     return with_chunks(columns, [&](auto chunks) {
-      return with_flag(embedding->dropout.probability > 0.0, [&](auto drop) {
+      return with_flag(embedding->dropout.on != 0, [&](auto drop) {
         return with_flag(film, [&](auto modulated) {
           return launch(embedding_backward_kernel<T, decltype(chunks)::value, decltype(drop)::value != 0,
                                                   decltype(modulated)::value != 0>,

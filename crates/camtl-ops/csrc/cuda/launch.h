@@ -31,10 +31,13 @@ typedef struct {
   int max_length;
 } CamtlLayout;
 
-// Dropout of one call; probability 0 means none. device_seed, if not null, wins over seed.
+// Dropout of one call; `on` = 0 for none. threshold = round(p * 2^32), scale = 1 / (1 - p).
+// device_seed, if not null, wins over seed: a captured graph draws anew at each replay.
 typedef struct {
-  double probability;
   uint64_t seed;
+  double scale;
+  uint32_t threshold;
+  int32_t on;
   const uint64_t* device_seed;
 } CamtlDropout;
 
@@ -99,13 +102,14 @@ typedef struct {
 int camtl_cuda_layer_norm_forward(const CamtlLayout* layout, int type, int columns, const void* x,
                                   const void* residual, CamtlTaskTable weight, CamtlTaskTable bias, float eps,
                                   CamtlDropout dropout, void* y, void* z, float* mean, float* rstd, void* stream);
+// weight_tasks and bias_tasks: rows of dweight and dbias (1: the sum over all tasks).
 // dx is written only with dropout; without, it equals dz. dx_sums ([columns], the
 // column sums of dx, the bias gradient of the product before) may be null.
 size_t camtl_cuda_layer_norm_backward_workspace(const CamtlLayout* layout, int columns, int dx_sums);
 int camtl_cuda_layer_norm_backward(const CamtlLayout* layout, int type, int columns, const void* dy, const void* z,
-                                   const float* mean, const float* rstd, CamtlTaskTable weight, int bias_per_task,
-                                   CamtlDropout dropout, void* dz, void* dx, float* dweight, float* dbias,
-                                   float* dx_sums, void* workspace, void* stream);
+                                   const float* mean, const float* rstd, CamtlTaskTable weight, int weight_tasks,
+                                   int bias_tasks, CamtlDropout dropout, void* dz, void* dx, float* dweight,
+                                   float* dbias, float* dx_sums, void* workspace, void* stream);
 
 // y = (1 + gamma_t) x + beta_t; gamma and beta [T, columns].
 int camtl_cuda_film_forward(const CamtlLayout* layout, int type, int columns, const void* x, const float* gamma,

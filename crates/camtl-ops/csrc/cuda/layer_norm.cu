@@ -15,7 +15,7 @@ extern "C" int camtl_cuda_layer_norm_forward(const CamtlLayout* layout, int type
                                  task_table(bias), eps, dropout_call(dropout), static_cast<T*>(y),
                                  static_cast<T*>(z), mean, rstd};
     return with_chunks(columns, [&](auto chunks) {
-      return with_flag(dropout.probability > 0.0, [&](auto drop) {
+      return with_flag(dropout.on != 0, [&](auto drop) {
         return launch(layer_norm_forward_kernel<T, decltype(chunks)::value, decltype(drop)::value != 0>,
                       row_blocks(layout->num_rows), 32 * ROW_WARPS, 0, stream, op, row_layout(*layout), columns);
       });
@@ -30,9 +30,9 @@ extern "C" size_t camtl_cuda_layer_norm_backward_workspace(const CamtlLayout* la
 
 extern "C" int camtl_cuda_layer_norm_backward(const CamtlLayout* layout, int type, int columns, const void* dy,
                                               const void* z, const float* mean, const float* rstd,
-                                              CamtlTaskTable weight, int bias_per_task, CamtlDropout dropout, void* dz,
-                                              void* dx, float* dweight, float* dbias, float* dx_sums, void* workspace,
-                                              void* stream) {
+                                              CamtlTaskTable weight, int weight_tasks, int bias_tasks,
+                                              CamtlDropout dropout, void* dz, void* dx, float* dweight, float* dbias,
+                                              float* dx_sums, void* workspace, void* stream) {
   if (!columns_supported(columns)) return UNSUPPORTED;
   float* const partial = static_cast<float*>(workspace);
   const int sums = dx_sums != nullptr ? 3 : 2;
@@ -41,7 +41,7 @@ extern "C" int camtl_cuda_layer_norm_backward(const CamtlLayout* layout, int typ
     const LayerNormBackward<T> op{static_cast<const T*>(dy), static_cast<const T*>(z), mean, rstd, task_table(weight),
                                   dropout_call(dropout), static_cast<T*>(dz), static_cast<T*>(dx), partial};
     return with_chunks(columns, [&](auto chunks) {
-      return with_flag(dropout.probability > 0.0, [&](auto drop) {
+      return with_flag(dropout.on != 0, [&](auto drop) {
         return with_flag(dx_sums != nullptr, [&](auto sum_dx) {
           return launch(layer_norm_backward_kernel<T, decltype(chunks)::value, decltype(drop)::value != 0,
                                                    decltype(sum_dx)::value != 0>,
@@ -53,13 +53,13 @@ extern "C" int camtl_cuda_layer_norm_backward(const CamtlLayout* layout, int typ
     });
   });
   const int64_t stride = static_cast<int64_t>(sums) * columns;
-  const auto add = [&](int quantity, bool per_task, float* out) {
+  const auto add = [&](int quantity, int tasks, float* out) {
     if (error != 0 || out == nullptr) return;
-    error = segment_sum(partial + quantity * columns, stride, per_task ? layout->segment_offsets : nullptr,
-                        layout->num_segments, per_task ? layout->num_tasks : 1, columns, out, stream);
+    error = segment_sum(partial + quantity * columns, stride, tasks > 1 ? layout->segment_offsets : nullptr,
+                        layout->num_segments, tasks, columns, out, stream);
   };
-  add(0, weight.stride != 0, dweight);
-  add(1, bias_per_task != 0, dbias);
-  add(2, false, dx_sums);
+  add(0, weight_tasks, dweight);
+  add(1, bias_tasks, dbias);
+  add(2, 1, dx_sums);
   return error;
 }

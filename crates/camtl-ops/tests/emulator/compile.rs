@@ -193,7 +193,10 @@ pub(crate) fn read_tree(folder: &Path) -> Tree {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                visit(root, &path, tree);
+                // The plugin's libtorch glue is not part of the kernels.
+                if path.file_name().is_none_or(|n| n != "plugin") {
+                    visit(root, &path, tree);
+                }
             } else if let Ok(text) = fs::read_to_string(&path) {
                 tree.insert(path.strip_prefix(root).unwrap().to_owned(), text);
             }

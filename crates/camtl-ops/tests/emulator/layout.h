@@ -2,12 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "launch.h"
 #include "memory.h"
 
 namespace harness {
+
+// A dropout as the C interface takes it; p = 0 for none.
+inline CamtlDropout dropout_of(double p, std::uint64_t seed) {
+  return {seed, 1.0 / (1.0 - p), static_cast<std::uint32_t>(std::nearbyint(p * 4294967296.0)), p > 0.0, nullptr};
+}
 
 struct Batch {
   std::vector<int> lengths, key_lengths, tasks;  // key_lengths empty: all rows are keys

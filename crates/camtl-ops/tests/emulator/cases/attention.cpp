@@ -87,7 +87,7 @@ struct Problem {
     call.head_dim = a.head_dim;
     call.first_only = a.first_only;
     call.scale = static_cast<float>(a.scale);
-    call.dropout = {a.dropout.p, a.dropout.seed, nullptr};
+    call.dropout = dropout_of(a.dropout.p, a.dropout.seed);
     expected = reference::attention(a, values(dout));
   }
 };

@@ -79,7 +79,7 @@ void run(const RowShape& shape, std::uint64_t seed) {
   call.gamma = shape.option ? gamma.data() : nullptr;
   call.beta = shape.option ? beta.data() : nullptr;
   call.eps = 1e-6f;
-  call.dropout = {shape.dropout, mask.seed, nullptr};
+  call.dropout = dropout_of(shape.dropout, mask.seed);
   Array<T> y(rows * columns), z(rows * columns), dy(rows * columns);
   fill_normal(dy, random);
   Array<float> mean(rows), rstd(rows), dz(rows * columns), dweight(columns), dbias(columns), dgamma(tasks * columns),

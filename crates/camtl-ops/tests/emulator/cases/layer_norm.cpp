@@ -19,7 +19,7 @@ void run(const RowShape& shape, std::uint64_t seed) {
   fill_normal(weight, random, 0.3, 1.0);
   fill_normal(bias, random, 0.5);
   const reference::Dropout mask{shape.dropout, random.next()};
-  const CamtlDropout dropout{shape.dropout, mask.seed, nullptr};
+  const CamtlDropout dropout = dropout_of(shape.dropout, mask.seed);
   const double eps = 1e-5;
   const std::int64_t stride = shape.per_task ? shape.columns : 0;
 
@@ -32,7 +32,8 @@ void run(const RowShape& shape, std::uint64_t seed) {
          "forward launch failed");
   Array<unsigned char> workspace(camtl_cuda_layer_norm_backward_workspace(layout.get(), shape.columns, shape.option));
   expect(camtl_cuda_layer_norm_backward(layout.get(), type_code<T>(), shape.columns, dy.data(), z.data(), mean.data(),
-                                        rstd.data(), {weight.data(), stride}, shape.per_task, dropout, dz.data(),
+                                        rstd.data(), {weight.data(), stride}, static_cast<int>(tables),
+                                        static_cast<int>(tables), dropout, dz.data(),
                                         shape.dropout > 0.0 ? dx.data() : nullptr, dweight.data(), dbias.data(),
                                         shape.option ? dx_sums.data() : nullptr, workspace.data(), nullptr) == 0,
          "backward launch failed");
