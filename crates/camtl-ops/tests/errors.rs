@@ -1,6 +1,8 @@
 //! Bad arguments: the error names the operation, the tensor, what was expected
 //! and what came.
 
+#![allow(clippy::single_range_in_vec_init)] // One range is one range to decay.
+
 mod support;
 
 use camtl_ops::{
