@@ -73,6 +73,16 @@ fn hints(error: &anyhow::Error) -> impl Iterator<Item = &Hint> {
         .filter_map(|cause| cause.downcast_ref::<Hint>())
 }
 
+/// The first error of type `T` in the chain, also below a hint.
+pub fn find<T: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error.chain().find_map(|cause| {
+        let below = cause
+            .downcast_ref::<Hint>()
+            .and_then(|hint| hint.error.downcast_ref());
+        cause.downcast_ref().or(below)
+    })
+}
+
 /// 2 for a usage error anywhere in the chain, otherwise 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if hints(error).any(|h| h.usage) || error.chain().any(|c| c.is::<lexopt::Error>()) {

@@ -289,3 +289,53 @@ fn a_folder_serves_as_a_source() {
     );
     assert!(!dir.path().join("models/org").exists());
 }
+
+#[test]
+fn a_mirror_is_asked_file_by_file() {
+    let dir = TempDir::new().expect("a folder");
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/m/config.json" | "/m/tokenizer.json" => Answer::ok("{}"),
+        "/m/model.safetensors" => Answer::ok(safetensors(7)),
+        _ => Answer::status(404),
+    });
+    let output = download(
+        dir.path(),
+        &server,
+        &["--from", &format!("{}/m", server.url)],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let names = tree(&dir.path().join("models/org/tiny"));
+    assert_eq!(
+        names,
+        [
+            "config.json",
+            "download.json",
+            "model.safetensors",
+            "tokenizer.json"
+        ]
+    );
+    // The token belongs to the hub, not to any server the user names.
+    assert!(
+        server
+            .asked()
+            .iter()
+            .all(|a| !a.headers.contains_key("authorization"))
+    );
+    let dir = TempDir::new().expect("a folder");
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/m/config.json" => Answer::ok("{}"),
+        _ => Answer::status(404),
+    });
+    let output = download(
+        dir.path(),
+        &server,
+        &["--from", &format!("{}/m", server.url)],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("/m has no safetensors weights"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!dir.path().join("models/org").exists());
+}

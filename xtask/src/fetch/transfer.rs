@@ -17,6 +17,9 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use ureq::http::{Response, StatusCode, header};
 
+use super::answer::{
+    NotFound, Trouble, content_range, failure_in_chain, strong_etag, unexpected_status,
+};
 use super::client::Fetcher;
 use super::partial::{Origin, Partial};
 use super::progress;
@@ -52,14 +55,6 @@ pub struct Fetched {
     pub bytes: u64,
     /// Bytes that did not have to be fetched because an earlier run had them.
     pub resumed_from: u64,
-}
-
-/// Why an attempt ended without the whole file.
-enum Trouble {
-    /// Worth another attempt, after at least this pause if the server named one.
-    Passing(anyhow::Error, Option<Duration>),
-    /// Another attempt would end the same way.
-    Final(anyhow::Error),
 }
 
 impl Fetcher {
@@ -117,6 +112,17 @@ impl Fetcher {
                 .min(LONGEST_PAUSE);
             eprintln!("{error:#}; trying again in {:.0} s", wait.as_secs_f64());
             std::thread::sleep(wait);
+        }
+    }
+
+    /// Downloads a file that the server may lack: `None` if it says so.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`], for everything but a missing file.
+    pub fn fetch_if_there(&self, request: &Request) -> anyhow::Result<Option<Fetched>> {
+        match self.fetch(request) {
+            Err(error) if crate::error::find::<NotFound>(&error).is_some() => Ok(None),
+            other => other.map(Some),
         }
     }
 
@@ -398,37 +404,6 @@ fn check_announced(request: &Request, total: Option<u64>) -> Result<(), Trouble>
     }
 }
 
-fn unexpected_status<B>(url: &str, response: &Response<B>) -> Trouble {
-    let status = response.status();
-    let error = anyhow::anyhow!("{url} answered {status}");
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|v| v.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
-    match status.as_u16() {
-        429 | 500 | 502 | 503 | 504 | 408 => Trouble::Passing(error, retry_after),
-        401 | 403 => Trouble::Final(failure_in_chain(
-            error,
-            "the file needs permission: for a gated or private model accept its terms on the hub and set \
-             HF_TOKEN; otherwise name another source with --from",
-        )),
-        404 | 410 => Trouble::Final(failure_in_chain(
-            error,
-            "check the name and the revision; if the file has moved, name a mirror or a folder with --from",
-        )),
-        _ => Trouble::Final(failure_in_chain(error, "name another source with --from")),
-    }
-}
-
-fn failure_in_chain(error: anyhow::Error, hint: &str) -> anyhow::Error {
-    use crate::error::OrHint as _;
-    match Err::<(), _>(error).or_hint(|| hint.to_owned()) {
-        Ok(()) => anyhow::anyhow!("{hint}"),
-        Err(error) => error,
-    }
-}
-
 fn give_up(
     error: anyhow::Error,
     request: &Request,
@@ -463,27 +438,4 @@ fn file_name(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-fn header_text<B>(response: &Response<B>, name: header::HeaderName) -> Option<&str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
-/// An ETag that identifies the exact bytes; weak ones do not.
-fn strong_etag<B>(response: &Response<B>) -> Option<String> {
-    header_text(response, header::ETAG)
-        .filter(|etag| etag.starts_with('"'))
-        .map(str::to_owned)
-}
-
-/// `bytes START-END/TOTAL` or `bytes */TOTAL`: the start (0 for `*`) and the total.
-fn content_range<B>(response: &Response<B>) -> Option<(u64, Option<u64>)> {
-    let (range, total) = header_text(response, header::CONTENT_RANGE)?
-        .strip_prefix("bytes ")?
-        .split_once('/')?;
-    let start = match range.trim() {
-        "*" => 0,
-        range => range.split_once('-')?.0.trim().parse().ok()?,
-    };
-    Some((start, total.trim().parse().ok()))
 }

@@ -93,6 +93,10 @@ pub fn build(
         "-Wl,-z,defs",
         "-Wl,--exclude-libs,ALL",
     ]);
+    command.arg(format!(
+        "-Wl,--version-script={}",
+        sources.join("plugin/exports.map").display()
+    ));
     // libtorch's own dependencies (cuBLAS, cuDNN, NCCL) are its business.
     command.args([
         "-Wl,--allow-shlib-undefined",

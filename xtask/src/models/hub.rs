@@ -182,32 +182,48 @@ fn fetch_noting(request: &Request, fetcher: &Fetcher, entry: &mut Entry) -> anyh
 /// `BASE/config.json`, ...: any server that has the files under their names.
 fn from_mirror(id: &str, base: &str, staged: &Path, fetcher: &Fetcher) -> anyhow::Result<Entry> {
     let mut entry = Entry::default();
+    // True if the mirror has the file.
     let mut get = |name: &str| {
         let request = Request {
             url: format!("{base}/{name}"),
             destination: staged.join(name),
             ..Request::default()
         };
-        fetch_noting(&request, fetcher, &mut entry)
+        let fetched = fetcher.fetch_if_there(&request)?;
+        let there = fetched.is_some();
+        entry.sources.extend(fetched.map(|fetched| SourceEntry {
+            from: request.url,
+            sha256: fetched.sha256,
+            bytes: fetched.bytes,
+            verified: false,
+        }));
+        anyhow::Ok(there)
     };
     eprintln!(
-        "{id}: downloading from {base}; the mirror's files cannot be verified, their SHA-256 are noted"
+        "{id}: downloading from {base}; its files cannot be verified, so their SHA-256 are noted"
     );
-    get("config.json")?;
-    let vocabulary = ["tokenizer.json", "vocab.txt"]
-        .iter()
-        .filter(|f| get(f).is_ok())
-        .count();
-    if vocabulary == 0 {
-        return Err(no_vocabulary(id));
+    let mut names = BTreeSet::new();
+    for name in ["config.json"].iter().chain(&OPTIONAL) {
+        if get(name)? {
+            names.insert(*name);
+        }
     }
-    if let Err(error) = get(SINGLE) {
-        if get(INDEX).is_err() {
-            return Err(error);
-        }
+    required(base, &names, "config.json")?;
+    if get(SINGLE)? {
+        names.insert(SINGLE);
+    } else if get(INDEX)? {
+        names.insert(INDEX);
         for shard in shards(&staged.join(INDEX))? {
-            get(&shard)?;
+            anyhow::ensure!(
+                get(&shard)?,
+                "{base} has the index of the weights, but not {shard}"
+            );
         }
+    } else {
+        return Err(no_safetensors(base, &names));
+    }
+    if !super::is_complete(staged) {
+        return Err(no_vocabulary(base));
     }
     Ok(entry)
 }

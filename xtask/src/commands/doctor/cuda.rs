@@ -70,7 +70,7 @@ fn plugin(root: &Path) -> Check {
             "plugin",
             Status::Note,
             "libcamtl_cuda.so is not built (only device = \"cuda\" needs it)",
-            "docs/gpu.md tells how, if this version has it",
+            "cargo xtask setup --cuda, then cargo xtask kernels",
         ),
     }
 }
