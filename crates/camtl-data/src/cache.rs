@@ -8,7 +8,7 @@
 //! | 4 + 4 | format version; a word that tells the byte order |
 //! | 32 | key: SHA-256 over data file, tokenizer, lengths, row layout, labels and format version |
 //! | 32 | SHA-256 of all other bytes of the file |
-//! | 5 × 8 | number of examples `n` and tokens `m`; rows skipped, empty texts, examples truncated |
+//! | 6 × 8 | number of examples `n` and tokens `m`; malformed rows and rows without a usable label left out, empty texts, examples truncated |
 //! | 8 (n + 1) | offsets: tokens of example `i` are `offsets[i]..offsets[i + 1]` |
 //! | 8 n | ids |
 //! | n, 4 n | kind of label (0 none, 1 class, 2 score) and its bits |
@@ -36,10 +36,10 @@ use crate::task::{SplitLayout, TaskSpec};
 
 const MAGIC: &[u8; 8] = b"CAMTLTOK";
 /// To be raised whenever this layout, the readers or the tokenisation change what a file holds.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 const CHECKSUM: Range<usize> = 48..80;
-const HEADER: usize = 120;
+const HEADER: usize = 128;
 
 /// What decides the content of a cache file.
 #[derive(Serialize)]
@@ -166,8 +166,9 @@ impl TokenCache {
             .collect::<Result<Vec<_>, _>>()?;
         let counts = SplitCounts {
             skipped_rows: read_u64(bytes, 96)?,
-            empty_texts: read_u64(bytes, 104)?,
-            truncated: read_u64(bytes, 112)?,
+            skipped_labels: read_u64(bytes, 104)?,
+            empty_texts: read_u64(bytes, 112)?,
+            truncated: read_u64(bytes, 120)?,
         };
         column::<u32>(bytes, &columns.input_ids)?;
         let tokens = MappedTokens {
@@ -345,6 +346,7 @@ fn write_split(out: &mut impl Write, key: &[u8; 32], split: &EncodedSplit) -> st
         split.len() as u64,
         split.num_tokens() as u64,
         split.counts.skipped_rows,
+        split.counts.skipped_labels,
         split.counts.empty_texts,
         split.counts.truncated,
     ];

@@ -80,6 +80,7 @@ pub struct EncodedSplit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SplitCounts {
     pub(crate) skipped_rows: u64,
+    pub(crate) skipped_labels: u64,
     pub(crate) empty_texts: u64,
     pub(crate) truncated: u64,
 }
@@ -113,6 +114,12 @@ impl EncodedSplit {
     #[must_use]
     pub fn num_skipped_rows(&self) -> u64 {
         self.counts.skipped_rows
+    }
+
+    /// Number of rows left out because their label is one of the task file's `skip_labels`.
+    #[must_use]
+    pub fn num_skipped_labels(&self) -> u64 {
+        self.counts.skipped_labels
     }
 
     /// Whether the tokens are read from a mapped cache file.
@@ -176,6 +183,7 @@ impl EncodedSplit {
             examples: self.len() as u64,
             tokens: self.num_tokens() as u64,
             skipped_rows: self.counts.skipped_rows,
+            skipped_labels: self.counts.skipped_labels,
             empty_texts: self.counts.empty_texts,
             truncated: self.counts.truncated,
             median_length: percentile(0.5),
@@ -213,6 +221,7 @@ impl EncodedSplit {
             labels: Arc::new(examples.iter().map(|example| example.label).collect()),
             counts: SplitCounts {
                 skipped_rows: report.skipped_rows,
+                skipped_labels: report.skipped_labels,
                 empty_texts: report.empty_texts,
                 truncated,
             },
@@ -241,6 +250,8 @@ pub struct SplitSummary {
     pub tokens: u64,
     /// Malformed rows left out because the task file says so.
     pub skipped_rows: u64,
+    /// Rows left out because their label is one of the task file's `skip_labels`.
+    pub skipped_labels: u64,
     /// Texts without a single character.
     pub empty_texts: u64,
     /// Examples cut to the maximum length.

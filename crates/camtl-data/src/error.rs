@@ -58,12 +58,14 @@ pub enum DataError {
         looked_for: Vec<String>,
     },
     /// A file without a single usable row.
-    #[error("{origin}: no rows{}; expected at least one example", skipped_note(*skipped))]
+    #[error("{origin}: no rows{}; expected at least one example", skipped_note(*skipped, *skipped_labels))]
     NoRows {
         /// The file.
         origin: String,
         /// Malformed rows that were left out.
         skipped: u64,
+        /// Rows that were left out for their label.
+        skipped_labels: u64,
     },
     /// A token cache that was just written cannot be read.
     #[error("token cache {}: {reason}; check the disk, or choose another cache folder", path.display())]
@@ -88,11 +90,14 @@ fn io_remedy(source: &std::io::Error) -> &'static str {
     }
 }
 
-fn skipped_note(skipped: u64) -> String {
-    if skipped == 0 {
-        String::new()
-    } else {
-        format!(" but {skipped} malformed one(s)")
+fn skipped_note(malformed: u64, labels: u64) -> String {
+    match (malformed, labels) {
+        (0, 0) => String::new(),
+        (n, 0) => format!(" but {n} malformed one(s)"),
+        (0, n) => format!(" but {n} left out for their label (`skip_labels`)"),
+        (n, m) => {
+            format!(" but {n} malformed one(s) and {m} left out for their label (`skip_labels`)")
+        }
     }
 }
 

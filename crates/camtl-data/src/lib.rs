@@ -52,6 +52,7 @@
 
 pub mod batch;
 mod cache;
+pub mod check;
 pub mod encoded;
 pub mod error;
 pub mod load;

@@ -1,7 +1,7 @@
 //! A task's splits from its files, through the token cache.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cache::{TokenCache, cache_key};
 use crate::encoded::{EncodedSplit, TaskDataset};
@@ -79,9 +79,12 @@ fn wanted_splits<'a>(
     }
     let there: Vec<&str> = spec
         .files
-        .iter()
-        .filter(|(_, source)| options.data_dir.join(&source.path).is_file())
-        .map(|(split, _)| split.as_str())
+        .keys()
+        .map(String::as_str)
+        .filter(|split| {
+            spec.split_path(&options.data_dir, split)
+                .is_some_and(|path| path.is_file())
+        })
         .collect();
     if there.is_empty() {
         return Err(DataError::NoFiles {
@@ -112,11 +115,13 @@ fn load_split(
     options: &LoadOptions,
     split: &str,
 ) -> Result<EncodedSplit, DataError> {
-    let (Some(source), Some(layout)) = (spec.files.get(split), spec.layout(split)) else {
+    let (Some(path), Some(layout)) = (
+        spec.split_path(&options.data_dir, split),
+        spec.layout(split),
+    ) else {
         return Err(unknown_split(spec, split));
     };
     let limit = options.limit.filter(|_| split == "train");
-    let path = options.data_dir.join(&source.path);
     let bytes = read_bytes(&path)?;
     let encode = || -> Result<EncodedSplit, DataError> {
         let origin = path.display().to_string();
@@ -160,11 +165,4 @@ fn load_split(
         },
         Ok,
     )
-}
-
-/// The path of a split's file below `data_dir`.
-pub(crate) fn split_path(spec: &TaskSpec, data_dir: &Path, split: &str) -> Option<PathBuf> {
-    spec.files
-        .get(split)
-        .map(|source| data_dir.join(&source.path))
 }

@@ -1,4 +1,4 @@
-//! Data files into examples: TSV as GLUE has it, CSV and JSON Lines.
+//! Data files into examples: TSV as GLUE has it, CSV, JSON Lines, and the nested JSON of `MultiRC`.
 //!
 //! ```
 //! use camtl_data::{Label, TaskSpec, reader::read_lines};
@@ -33,20 +33,24 @@
 mod csv_records;
 mod delimited;
 mod json_lines;
+mod json_value;
+mod multirc;
+mod problems;
 mod rows;
 
 use std::io::BufRead;
 use std::path::Path;
 
 use crate::error::{DataError, RowError, RowProblem};
-use crate::load::{split_path, unknown_split};
+use crate::load::unknown_split;
 use crate::task::{SplitLayout, TaskSpec};
+pub use problems::{CheckedSplit, read_split_with_problems};
 use rows::{LabelUse, Source, read_rows};
 
 /// One row of a data file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// Number of the row among the data rows of its file, from 0. Rows that were left out as malformed are counted.
+    /// Number of the row among the data rows of its file, from 0. Rows that were left out are counted.
     pub id: u64,
     /// The file's own identifier of the row.
     pub key: Option<String>,
@@ -71,10 +75,12 @@ pub enum Label {
 /// What was noticed while a file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadReport {
-    /// Data rows in the file, malformed ones included.
+    /// Data rows in the file, those that were left out included.
     pub rows: u64,
     /// Malformed rows left out because the task file says `malformed_rows = "skip"`.
     pub skipped_rows: u64,
+    /// Rows left out because their label is one of the task file's `skip_labels`.
+    pub skipped_labels: u64,
     /// Texts without a single character among the examples.
     pub empty_texts: u64,
 }
@@ -90,6 +96,7 @@ impl ReadReport {
         Self {
             rows: examples.len() as u64,
             skipped_rows: 0,
+            skipped_labels: 0,
             empty_texts: examples.iter().map(empty).sum(),
         }
     }
@@ -120,7 +127,7 @@ pub fn read_split_with_report(
     data_dir: &Path,
     split: &str,
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
-    let (Some(path), Some(layout)) = (split_path(spec, data_dir, split), spec.layout(split)) else {
+    let (Some(path), Some(layout)) = (spec.split_path(data_dir, split), spec.layout(split)) else {
         return Err(unknown_split(spec, split));
     };
     let bytes = read_bytes(&path)?;
@@ -129,7 +136,8 @@ pub fn read_split_with_report(
 
 /// Reads rows in the layout of the split `split_like` from any stream, for prediction.
 ///
-/// Labels are optional: the label column may be absent, and its cells may be empty. No row at all is no error.
+/// Labels are optional: the label column may be absent, and its cells may be empty or one of the `skip_labels`. No row
+/// at all is no error.
 /// `origin` names the stream in messages.
 ///
 /// # Errors
@@ -259,6 +267,7 @@ pub(crate) fn parse_split(
         return Err(DataError::NoRows {
             origin: origin.to_owned(),
             skipped: report.skipped_rows,
+            skipped_labels: report.skipped_labels,
         });
     }
     report_skipped(&spec.name, origin, &report);
@@ -279,6 +288,15 @@ fn report_skipped(task: &str, origin: &str, report: &ReadReport) {
             rows = report.rows,
             skipped_rows = report.skipped_rows,
             "malformed rows left out, as the task file says"
+        );
+    }
+    if report.skipped_labels > 0 {
+        tracing::info!(
+            task,
+            file = origin,
+            rows = report.rows,
+            skipped_labels = report.skipped_labels,
+            "rows left out for their label, as the task file says"
         );
     }
 }

@@ -29,6 +29,7 @@
 //! Misspelt keys, labels and metrics are refused with their line and the nearest known word.
 
 mod file;
+mod paths;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,11 @@ pub struct TaskSpec {
     pub fields: Fields,
     /// What to do with rows of the wrong shape.
     pub malformed_rows: MalformedRows,
+    /// Labels whose rows are left out and counted: SNLI writes `-` where the annotators did not agree.
+    pub skip_labels: Vec<String>,
+    /// Folder that a download of the task's collection makes (`glue`). The files are looked for below it first, then
+    /// below the data folder itself.
+    pub folder: Option<PathBuf>,
     /// The files, by split: `train`, `dev`, `dev_mismatched`, `test`, `test_mismatched`, ...
     pub files: BTreeMap<String, SplitSource>,
     /// How predictions are written for the server that scores the task.
@@ -130,6 +136,10 @@ pub enum FileFormat {
     Csv,
     /// One JSON object per line.
     Jsonl,
+    /// `MultiRC` of `SuperGLUE`: one passage per line, its questions and their answers nested in it. Every answer is a
+    /// row; its fields are those of [`Fields::multirc`].
+    #[serde(rename = "multirc")]
+    MultiRc,
 }
 
 impl fmt::Display for FileFormat {
@@ -138,6 +148,7 @@ impl fmt::Display for FileFormat {
             Self::Tsv => "tsv",
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            Self::MultiRc => "multirc",
         })
     }
 }
@@ -176,6 +187,21 @@ pub struct Fields {
     /// The file's own identifier of the row, kept as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Column>,
+}
+
+impl Fields {
+    /// The fields of [`FileFormat::MultiRc`]: the passage, question and answer with a space between them, whether the
+    /// answer is right (`0`, `1`), and the key `passage-question-answer` made of the file's three `idx` values.
+    #[must_use]
+    pub fn multirc() -> Self {
+        let name = |name: &str| Column::Name(name.to_owned());
+        Self {
+            text_a: name("passage"),
+            text_b: Some(name("question_answer")),
+            label: Some(name("label")),
+            key: Some(name("idx")),
+        }
+    }
 }
 
 /// What to do with a row of the wrong shape: too few or too many columns, a blank line, a line that is no JSON.
@@ -252,6 +278,8 @@ pub struct SplitLayout {
     pub fields: Fields,
     /// Treatment of malformed rows.
     pub malformed_rows: MalformedRows,
+    /// Labels whose rows are left out.
+    pub skip_labels: Vec<String>,
 }
 
 /// Files for the server that scores a task's test splits.
@@ -295,7 +323,7 @@ pub enum TaskError {
         origin: String,
         /// The task's name.
         task: String,
-        /// What is wrong and what to do.
+        /// What is wrong and what to do; several findings are joined by `; `.
         problem: String,
     },
 }
@@ -319,6 +347,8 @@ impl TaskSpec {
             columns: None,
             fields,
             malformed_rows: MalformedRows::Error,
+            skip_labels: Vec::new(),
+            folder: None,
             files: BTreeMap::new(),
             submission: None,
         }
@@ -366,16 +396,22 @@ impl TaskSpec {
     #[must_use]
     pub fn layout(&self, split: &str) -> Option<SplitLayout> {
         let source = self.files.get(split)?;
-        let mut fields = source.fields.clone().unwrap_or_else(|| self.fields.clone());
+        let format = source.format.unwrap_or(self.format);
+        let mut fields = if format == FileFormat::MultiRc {
+            Fields::multirc()
+        } else {
+            source.fields.clone().unwrap_or_else(|| self.fields.clone())
+        };
         if !source.labelled {
             fields.label = None;
         }
         Some(SplitLayout {
-            format: source.format.unwrap_or(self.format),
+            format,
             header: source.header.unwrap_or(self.header),
             columns: source.columns.or(self.columns),
             fields,
             malformed_rows: source.malformed_rows.unwrap_or(self.malformed_rows),
+            skip_labels: self.skip_labels.clone(),
         })
     }
 

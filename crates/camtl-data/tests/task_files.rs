@@ -218,7 +218,8 @@ fn official_layouts_are_read_by_the_shipped_files() {
 #[test]
 fn broken_rows_of_qqp_stop_or_are_left_out_as_the_file_says() {
     let mut spec = shipped("qqp");
-    assert_eq!(spec.malformed_rows, MalformedRows::Error);
+    assert_eq!(spec.malformed_rows, MalformedRows::Skip);
+    spec.malformed_rows = MalformedRows::Error;
     let message = read_split(&spec, &fixtures(), "train")
         .unwrap_err()
         .to_string();
@@ -455,6 +456,41 @@ fn contradictions_are_refused() {
         .replace("\"report\"", "2")
         .replace("\"sky\"", "0");
     assert!(refusal(&beyond).contains("position 2 (from 0), but `columns` says there are 2"));
+}
+
+#[test]
+fn labels_to_leave_out_and_folders_must_make_sense() {
+    let with = |line: &str| refusal(&TASK.replace("format =", &format!("{line}\nformat =")));
+    let both = with("skip_labels = [\"-\", \"wet\"]");
+    assert!(
+        both.contains("`skip_labels` names `wet`, which is one of `labels`"),
+        "{both}"
+    );
+    assert!(with("skip_labels = [\"-\", \"-\"]").contains("names `-` twice"));
+    for folder in ["", "../glue", "/data", "."] {
+        let message = with(&format!("folder = \"{folder}\""));
+        assert!(
+            message.contains("expected a folder below the data folder"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn several_findings_are_told_at_once() {
+    let message = refusal(
+        &TASK
+            .replace("[\"dry\", \"wet\"]", "[\"dry\", \"dry\"]")
+            .replace("[\"accuracy\"]", "[\"pearson\"]")
+            .replace("\"train.tsv\"", "\"\""),
+    );
+    for words in [
+        "names `dry` twice",
+        "`pearson` does not fit",
+        "files.train: the path is empty",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 #[test]

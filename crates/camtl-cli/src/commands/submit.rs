@@ -94,10 +94,9 @@ fn answers(
 ) -> Result<Option<String>, Failure> {
     let spec = &run.specs[task];
     let data_dir = args.data_dir.as_deref().unwrap_or(&run.config.data.dir);
-    let source = spec.files.get(split).ok_or_else(|| {
+    let path = spec.split_path(data_dir, split).ok_or_else(|| {
         Failure::work(anyhow::anyhow!("[submission] of task `{}` names a split `{split}` that it does not have", spec.name))
     })?;
-    let path = data_dir.join(&source.path);
     if !NEEDED.contains(&split) && !path.is_file() {
         tracing::warn!("{} is not there; its file is left out", path.display());
         return Ok(None);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::delimited::lines;
+use super::json_value::{parse_object, plain, type_name};
 use super::rows::{LabelUse, RawRow, Source};
 use crate::error::{RowError, RowProblem};
 use crate::suggest::nearest;
@@ -25,18 +26,8 @@ pub(super) fn for_each_row(
 }
 
 fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, Box<RowError>> {
-    let problem = |problem| source.error(line, None, problem);
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        // The parser counts lines within this one; its "at line 1" would only mislead.
-        let reason = error
-            .to_string()
-            .replace("at line 1 column", "at character");
-        problem(RowProblem::Json { reason })
-    })?;
-    let Value::Object(object) = &value else {
-        let reason = format!("found {}", type_name(&value));
-        return Err(problem(RowProblem::Json { reason }));
-    };
+    let object = parse_object(text).map_err(|problem| source.error(line, None, problem))?;
+    let object = &object;
     let fields = &source.layout.fields;
     let at = |column: &Column, problem| source.error(line, Some(column.to_string()), problem);
     let text_of = |column: &Column| -> Result<Cow<'static, str>, Box<RowError>> {
@@ -109,26 +100,5 @@ fn missing(object: &Map<String, Value>, column: &Column) -> RowProblem {
         found: object.keys().cloned().collect(),
         suggestion: nearest(name.trim_matches('`'), object.keys().map(String::as_str))
             .map(str::to_owned),
-    }
-}
-
-/// Labels and identifiers come as strings, numbers and truth values alike.
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Example, Label, ReadReport, delimited, json_lines};
+use super::{Example, Label, ReadReport, delimited, json_lines, multirc};
 use crate::error::{DataError, RowError, RowProblem};
 use crate::suggest::nearest;
 use crate::task::{FileFormat, MalformedRows, SplitLayout, TaskKind, TaskSpec};
@@ -55,23 +55,32 @@ pub(super) fn read_rows(
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
     let text = decode(bytes, source.origin)?;
     let mut collected = Collected::new(source);
-    match source.layout.format {
-        FileFormat::Tsv | FileFormat::Csv => {
-            delimited::for_each_row(source, text, |row| collected.push(row))?;
-        }
-        FileFormat::Jsonl => json_lines::for_each_row(source, text, |row| collected.push(row))?,
-    }
+    for_each_row(source, text, |row| collected.push(row))?;
     Ok((collected.examples, collected.report))
 }
 
-struct Collected<'s> {
+/// Calls `each` with every row of a text, in order, until it refuses one.
+pub(super) fn for_each_row(
+    source: &Source<'_>,
+    text: &str,
+    each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
+) -> Result<(), Box<RowError>> {
+    match source.layout.format {
+        FileFormat::Tsv | FileFormat::Csv => delimited::for_each_row(source, text, each),
+        FileFormat::Jsonl => json_lines::for_each_row(source, text, each),
+        FileFormat::MultiRc => multirc::for_each_row(source, text, each),
+    }
+}
+
+/// The examples of the rows so far.
+pub(super) struct Collected<'s> {
     source: &'s Source<'s>,
-    examples: Vec<Example>,
-    report: ReadReport,
+    pub(super) examples: Vec<Example>,
+    pub(super) report: ReadReport,
 }
 
 impl<'s> Collected<'s> {
-    fn new(source: &'s Source<'s>) -> Self {
+    pub(super) fn new(source: &'s Source<'s>) -> Self {
         Self {
             source,
             examples: Vec::new(),
@@ -79,7 +88,11 @@ impl<'s> Collected<'s> {
         }
     }
 
-    fn push(&mut self, row: Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>> {
+    /// Adds a row; its problem, if it has one.
+    pub(super) fn push(
+        &mut self,
+        row: Result<RawRow<'_>, Box<RowError>>,
+    ) -> Result<(), Box<RowError>> {
         let id = self.report.rows;
         self.report.rows += 1;
         let row = match row {
@@ -94,7 +107,21 @@ impl<'s> Collected<'s> {
             }
             Err(error) => return Err(error),
         };
+        let skipped = |text: &str| {
+            self.source
+                .layout
+                .skip_labels
+                .iter()
+                .any(|label| label == text)
+        };
         let label = match row.label {
+            Some((text, _)) if skipped(&text) => {
+                if self.source.labels == LabelUse::Required {
+                    self.report.skipped_labels += 1;
+                    return Ok(());
+                }
+                None
+            }
             Some((text, _)) if text.is_empty() && self.source.labels == LabelUse::Optional => None,
             Some((text, column)) => {
                 let label = parse_label(self.source.spec, &text)

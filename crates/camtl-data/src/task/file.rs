@@ -43,8 +43,15 @@ pub struct TaskFile {
     /// See [`TaskSpec::malformed_rows`].
     #[serde(default, skip_serializing_if = "is_error")]
     malformed_rows: MalformedRows,
-    /// See [`TaskSpec::fields`].
-    fields: Fields,
+    /// See [`TaskSpec::skip_labels`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    skip_labels: Vec<String>,
+    /// See [`TaskSpec::folder`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
+    /// See [`TaskSpec::fields`]. A format with fields of its own has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Fields>,
     /// See [`TaskSpec::files`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, SplitSource>,
@@ -97,6 +104,20 @@ impl TaskSpec {
                 return Err(invalid("`labels` is for classification; remove it"));
             }
         };
+        let fields = match (file.fields, file.format) {
+            (None, FileFormat::MultiRc) => Fields::multirc(),
+            (Some(_), FileFormat::MultiRc) => {
+                return Err(invalid(
+                    "the format `multirc` has fields of its own; remove `fields`",
+                ));
+            }
+            (Some(fields), _) => fields,
+            (None, _) => {
+                return Err(invalid(
+                    "missing field `fields`: name the columns, as in fields = { text_a = \"sentence\", label = \"label\" }",
+                ));
+            }
+        };
         let spec = Self {
             name: file.name,
             title: file.title,
@@ -105,8 +126,10 @@ impl TaskSpec {
             format: file.format,
             header: file.header,
             columns: file.columns,
-            fields: file.fields,
+            fields,
             malformed_rows: file.malformed_rows,
+            skip_labels: file.skip_labels,
+            folder: file.folder,
             files: file.files,
             submission: file.submission,
         };
@@ -140,7 +163,9 @@ impl From<TaskSpec> for TaskFile {
             header: spec.header,
             columns: spec.columns,
             malformed_rows: spec.malformed_rows,
-            fields: spec.fields,
+            skip_labels: spec.skip_labels,
+            folder: spec.folder,
+            fields: (spec.format != FileFormat::MultiRc).then_some(spec.fields),
             files: spec.files,
             submission: spec.submission,
         }

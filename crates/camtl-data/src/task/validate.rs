@@ -1,9 +1,9 @@
 //! What the types of a task cannot rule out.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Component, Path};
 
-use super::{Column, FileFormat, TaskError, TaskKind, TaskSpec};
+use super::{Column, FileFormat, SplitSource, TaskError, TaskKind, TaskSpec};
 use crate::metrics::MetricKind;
 use crate::suggest::{nearest, one_of};
 
@@ -11,23 +11,62 @@ impl TaskSpec {
     /// Checks what the types cannot: names, labels, ranges, metrics against the kind, columns against the format.
     ///
     /// # Errors
-    /// The first contradiction, in words; `origin` is the task's source in the message.
+    /// Every contradiction found, in words; `origin` is the task's source in the message.
     pub fn validate(&self, origin: &str) -> Result<(), TaskError> {
-        self.problem().map_or(Ok(()), |problem| {
-            Err(TaskError::Invalid {
-                origin: origin.to_owned(),
-                task: self.name.clone(),
-                problem,
-            })
+        let problems = self.problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(TaskError::Invalid {
+            origin: origin.to_owned(),
+            task: self.name.clone(),
+            problem: problems.join("; "),
         })
     }
 
-    fn problem(&self) -> Option<String> {
+    /// The first finding about each part of the file, and about each split.
+    fn problems(&self) -> Vec<String> {
         name_problem("name", &self.name)
-            .or_else(|| self.kind_problem())
-            .or_else(|| self.metrics_problem())
-            .or_else(|| self.files_problem())
-            .or_else(|| self.submission_problem())
+            .into_iter()
+            .chain(self.kind_problem())
+            .chain(self.metrics_problem())
+            .chain(self.skip_labels_problem())
+            .chain(self.folder_problem())
+            .chain(
+                self.files
+                    .iter()
+                    .filter_map(|(split, source)| self.split_problem(split, source)),
+            )
+            .chain(self.submission_problem())
+            .collect()
+    }
+
+    fn skip_labels_problem(&self) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        self.skip_labels.iter().find_map(|label| {
+            if self.label_index(label).is_some() {
+                Some(format!(
+                    "`skip_labels` names `{label}`, which is one of `labels`; rows are either used or left out"
+                ))
+            } else if !seen.insert(label) {
+                Some(format!("`skip_labels` names `{label}` twice"))
+            } else {
+                None
+            }
+        })
+    }
+
+    fn folder_problem(&self) -> Option<String> {
+        let folder = self.folder.as_deref()?;
+        let plain = folder
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        (!plain || folder.as_os_str().is_empty()).then(|| {
+            format!(
+                "`folder` is `{}`; expected a folder below the data folder, such as `glue`",
+                folder.display()
+            )
+        })
     }
 
     fn kind_problem(&self) -> Option<String> {
@@ -103,52 +142,55 @@ impl TaskSpec {
         None
     }
 
-    fn files_problem(&self) -> Option<String> {
-        for (split, source) in &self.files {
-            if let Some(problem) = name_problem("split", split) {
-                return Some(problem);
-            }
-            if source.path.as_os_str().is_empty() {
-                return Some(format!("files.{split}: the path is empty"));
-            }
-            let Some(layout) = self.layout(split) else {
-                continue;
-            };
-            if source.labelled && layout.fields.label.is_none() {
-                return Some(format!(
-                    "files.{split}: no `label` among its fields; name the column, or write `labelled = false`"
-                ));
-            }
-            let fields = &layout.fields;
-            let named = [
-                ("text_a", Some(&fields.text_a)),
-                ("text_b", fields.text_b.as_ref()),
-                ("label", fields.label.as_ref()),
-                ("key", fields.key.as_ref()),
-            ];
-            for (field, column) in named {
-                let Some(column) = column else { continue };
-                match (layout.format, layout.header, column) {
-                    (FileFormat::Jsonl, _, Column::Index(index)) => {
-                        return Some(format!(
-                            "files.{split}: field `{field}` is position {index}, but JSON objects have keys; give a name"
-                        ));
-                    }
-                    (FileFormat::Tsv | FileFormat::Csv, false, Column::Name(name)) => {
-                        return Some(format!(
-                            "files.{split}: field `{field}` is column `{name}`, but the file has no header (`header = false`); give a position from 0"
-                        ));
-                    }
-                    (FileFormat::Tsv | FileFormat::Csv, false, Column::Index(index))
-                        if layout.columns.is_some_and(|columns| *index >= columns) =>
-                    {
-                        return Some(format!(
-                            "files.{split}: field `{field}` is position {index} (from 0), but `columns` says there are {}",
-                            layout.columns.unwrap_or_default()
-                        ));
-                    }
-                    _ => {}
+    fn split_problem(&self, split: &str, source: &SplitSource) -> Option<String> {
+        if let Some(problem) = name_problem("split", split) {
+            return Some(problem);
+        }
+        if source.path.as_os_str().is_empty() {
+            return Some(format!("files.{split}: the path is empty"));
+        }
+        let layout = self.layout(split)?;
+        if layout.format == FileFormat::MultiRc {
+            return source.fields.is_some().then(|| {
+                format!(
+                    "files.{split}: the format `multirc` has fields of its own; remove `fields`"
+                )
+            });
+        }
+        if source.labelled && layout.fields.label.is_none() {
+            return Some(format!(
+                "files.{split}: no `label` among its fields; name the column, or write `labelled = false`"
+            ));
+        }
+        let fields = &layout.fields;
+        let named = [
+            ("text_a", Some(&fields.text_a)),
+            ("text_b", fields.text_b.as_ref()),
+            ("label", fields.label.as_ref()),
+            ("key", fields.key.as_ref()),
+        ];
+        for (field, column) in named {
+            let Some(column) = column else { continue };
+            match (layout.format, layout.header, column) {
+                (FileFormat::Jsonl, _, Column::Index(index)) => {
+                    return Some(format!(
+                        "files.{split}: field `{field}` is position {index}, but JSON objects have keys; give a name"
+                    ));
                 }
+                (FileFormat::Tsv | FileFormat::Csv, false, Column::Name(name)) => {
+                    return Some(format!(
+                        "files.{split}: field `{field}` is column `{name}`, but the file has no header (`header = false`); give a position from 0"
+                    ));
+                }
+                (FileFormat::Tsv | FileFormat::Csv, false, Column::Index(index))
+                    if layout.columns.is_some_and(|columns| *index >= columns) =>
+                {
+                    return Some(format!(
+                        "files.{split}: field `{field}` is position {index} (from 0), but `columns` says there are {}",
+                        layout.columns.unwrap_or_default()
+                    ));
+                }
+                _ => {}
             }
         }
         None

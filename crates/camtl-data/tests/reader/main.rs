@@ -1,10 +1,12 @@
 //! Readers of every format: what is accepted, and the place and remedy of everything that is not.
 
+mod all_problems;
 mod any_input;
 mod csv_quotes;
 mod files;
 mod json_objects;
 mod labels;
+mod multirc;
 mod rows;
 mod streams;
 

@@ -301,9 +301,9 @@ fn truncated_lengthened_and_empty_files_are_rebuilt() {
         47,
         48,
         80,
-        119,
-        120,
-        121,
+        127,
+        128,
+        129,
         good.len() / 2,
         good.len() - 8,
         good.len() - 1,
@@ -359,11 +359,11 @@ fn absurd_counts_with_a_sound_checksum_are_refused() {
         }
     }
     for (index, offset) in [(0, 1), (1, u64::MAX), (2, 1 << 33), (7, 0), (7, u64::MAX)] {
-        let warning = forge(&|bytes| put(bytes, 120 + 8 * index, offset));
+        let warning = forge(&|bytes| put(bytes, 128 + 8 * index, offset));
         assert!(warning.contains("offsets do not cover"), "{warning}");
     }
     let examples = fresh.len();
-    let kinds = 120 + 8 * (examples + 1) + 8 * examples;
+    let kinds = 128 + 8 * (examples + 1) + 8 * examples;
     let warning = forge(&|bytes| bytes[kinds] = 9);
     assert!(warning.contains("not of this task"), "{warning}");
     let warning = forge(&|bytes| bytes[kinds + examples.next_multiple_of(8)] = 200);
