@@ -32,7 +32,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::{OpsError, Result};
 use crate::ffi::optimiser as ffi;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// Which of the two formulas is meant by AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,11 @@ pub fn adamw_flat(
     check_arguments(op, state, param, grad, options, clip)?;
     if fused::takes(param, [Some(grad)]) {
         return ffi::adamw(state, param, grad, options, clip).map_err(|e| e.within(op));
+    }
+    if let Some(plugin) = cuda::for_flat(param)? {
+        return plugin
+            .adamw(state, param, grad, options, clip)
+            .map_err(|e| e.within(op));
     }
     slow::adamw_flat(state, param, grad, options, clip).map_err(|e| e.within(op))
 }

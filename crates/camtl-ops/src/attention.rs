@@ -20,7 +20,7 @@ use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
 use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// Projected queries, keys and values.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,27 @@ pub fn cond_attention(
     if fused::takes(q, [k, v, band]) {
         let first_only = queries == Queries::FirstTokens;
         return ffi::attention(q, k, v, band, heads, first_only, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
+    }
+    let columns = k.map_or_else(|| q.size()[1] / 3, |k| k.size()[1]);
+    if let Some(plugin) = cuda::for_attention(
+        q,
+        columns / heads,
+        packing.max_len(),
+        packing.num_sequences(),
+    )? {
+        let first_only = queries == Queries::FirstTokens;
+        return plugin
+            .attention(
+                q,
+                k,
+                v,
+                band,
+                heads,
+                first_only,
+                dropout,
+                packing.cuda_layout(plugin)?,
+            )
             .map_err(|e| e.within(op));
     }
     slow::cond_attention(qkv, heads, band, dropout, packing, queries).map_err(|e| e.within(op))

@@ -15,7 +15,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::{OpsError, Result};
 use crate::ffi::optimiser as ffi;
-use crate::{check, fused};
+use crate::{check, cuda, fused};
 
 /// Euclidean norm of a flat gradient, a scalar tensor on its device. The order
 /// of summation is fixed, so the same input gives the same bits.
@@ -31,6 +31,9 @@ pub fn grad_norm(flat: &Tensor) -> Result<Tensor> {
     if fused::takes(flat, []) {
         let norm = ffi::norm(&flat.f_contiguous()?)?;
         return Ok(Tensor::from(norm).f_to_kind(flat.kind())?);
+    }
+    if let Some(plugin) = cuda::for_flat(flat)? {
+        return plugin.norm(flat).map_err(|e| e.within(op));
     }
     tch::no_grad(|| flat.f_norm()).map_err(|e| OpsError::from(e).within(op))
 }

@@ -7,7 +7,7 @@ use crate::error::{OpsError, Result};
 use crate::ffi::functions as ffi;
 use crate::layer_norm::check_eps;
 use crate::packing::Packing;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// Ids and tables of the embedding layer.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +130,11 @@ pub fn embed_norm_film(
     let tables = tables.chain([film.map(|(gamma, _)| gamma), film.map(|(_, beta)| beta)]);
     if fused::takes(embedding.word, tables) {
         return ffi::embedding(embedding, film, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
+    }
+    if let Some(plugin) = cuda::for_held_rows(embedding.word)? {
+        return plugin
+            .embedding(embedding, film, dropout, packing.cuda_layout(plugin)?)
             .map_err(|e| e.within(op));
     }
     slow::embed_norm_film(embedding, film, dropout, packing).map_err(|e| e.within(op))

@@ -70,6 +70,14 @@ pub enum OpsError {
         /// The entry that is wrong and what would be right.
         message: String,
     },
+    /// A GPU was asked for and something it takes is not there.
+    #[error("cuda: {message}; {remedy}")]
+    Cuda {
+        /// What is missing.
+        message: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// libtorch refused a call; the text is the first line of its message.
     #[error("{op}: libtorch: {message}")]
     Libtorch {

@@ -18,7 +18,7 @@ use tch::Tensor;
 use crate::error::Result;
 use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// `y = (1 + gamma_t) * x + beta_t`, with `t` the task of the row.
 ///
@@ -35,6 +35,11 @@ pub fn film(x: &Tensor, gamma: &Tensor, beta: &Tensor, packing: &Packing) -> Res
     check::table(op, "beta", beta, columns, packing)?;
     if fused::takes(x, [Some(gamma), Some(beta)]) {
         return ffi::film(x, gamma, beta, packing.layout()?).map_err(|e| e.within(op));
+    }
+    if let Some(plugin) = cuda::for_held_rows(x)? {
+        return plugin
+            .film(x, gamma, beta, packing.cuda_layout(plugin)?)
+            .map_err(|e| e.within(op));
     }
     slow::film(x, gamma, beta, packing).map_err(|e| e.within(op))
 }

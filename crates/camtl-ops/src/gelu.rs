@@ -15,7 +15,7 @@ use tch::Tensor;
 
 use crate::error::{OpsError, Result};
 use crate::ffi::functions as ffi;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// `y = u * Phi(u)` with `u = x + b` and `Phi` the normal distribution function
 /// (the erf form, not the tanh approximation).
@@ -33,6 +33,9 @@ pub fn gelu_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     check::shape(op, "bias", bias, &[("D", columns)])?;
     if fused::takes(x, [Some(bias)]) {
         return ffi::gelu(x, bias).map_err(|e| e.within(op));
+    }
+    if let Some(plugin) = cuda::for_rows(x, None)? {
+        return plugin.gelu(x, bias).map_err(|e| e.within(op));
     }
     slow::gelu_bias(x, bias).map_err(|e| e.within(op))
 }

@@ -20,7 +20,7 @@ use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
 use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// `y = LN(dropout(x) + residual) * w_t + b_t`, with `t` the task of the row and
 /// `LN(z) = (z - mean) / sqrt(variance + eps)` over the columns.
@@ -59,6 +59,19 @@ pub fn cond_layer_norm(
     }
     if fused::takes(x, [residual, Some(weight), Some(bias)]) {
         return ffi::layer_norm(x, residual, weight, bias, eps, dropout, packing.layout()?)
+            .map_err(|e| e.within(op));
+    }
+    if let Some(plugin) = cuda::for_held_rows(x)? {
+        return plugin
+            .layer_norm(
+                x,
+                residual,
+                weight,
+                bias,
+                eps,
+                dropout,
+                packing.cuda_layout(plugin)?,
+            )
             .map_err(|e| e.within(op));
     }
     slow::cond_layer_norm(x, residual, weight, bias, eps, dropout, packing)

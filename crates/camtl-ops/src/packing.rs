@@ -23,6 +23,7 @@ use std::cell::OnceCell;
 use tch::{Device, Tensor};
 
 use crate::error::{OpsError, Result};
+use crate::ffi::cuda::{CudaLayout, Plugin};
 use crate::ffi::functions::Layout;
 use crate::slow::attention::AttentionPlan;
 
@@ -42,6 +43,7 @@ pub struct Packing {
     first_rows: Tensor,
     plan: OnceCell<AttentionPlan>,
     layout: OnceCell<Layout>,
+    cuda_layout: OnceCell<CudaLayout>,
 }
 
 impl Packing {
@@ -104,6 +106,7 @@ impl Packing {
             device,
             plan: OnceCell::new(),
             layout: OnceCell::new(),
+            cuda_layout: OnceCell::new(),
         })
     }
 
@@ -138,6 +141,7 @@ impl Packing {
         self.key_lengths = key_lengths.to_vec();
         self.plan = OnceCell::new();
         self.layout = OnceCell::new();
+        self.cuda_layout = OnceCell::new();
         Ok(self)
     }
 
@@ -235,6 +239,24 @@ impl Packing {
     pub(crate) fn layout(&self) -> Result<&Layout> {
         made_once(&self.layout, || {
             Layout::new(&self.cu_seqlens, &self.key_lengths, &self.tasks)
+        })
+    }
+
+    /// Layout of the GPU kernels, made on first use.
+    pub(crate) fn cuda_layout(&self, plugin: Plugin) -> Result<&CudaLayout> {
+        let Device::Cuda(device) = self.device else {
+            return Err(OpsError::Packing {
+                message: format!("the layout is on {:?}, the tensors on a GPU", self.device),
+            });
+        };
+        made_once(&self.cuda_layout, || {
+            CudaLayout::new(
+                plugin,
+                &self.cu_seqlens,
+                &self.key_lengths,
+                &self.tasks,
+                device,
+            )
         })
     }
 }

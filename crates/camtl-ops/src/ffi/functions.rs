@@ -16,7 +16,7 @@ use crate::heads::Head;
 
 /// `CamtlDropout` of `csrc/kernels.h`.
 #[repr(C)]
-struct DropoutArgs {
+pub(super) struct DropoutArgs {
     seed: u64,
     scale: f64,
     threshold: u32,

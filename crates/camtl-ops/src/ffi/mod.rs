@@ -3,6 +3,7 @@
 //! Every wrapper is safe: it passes pointers of live tensors or slices whose
 //! sizes it passes along, and turns the return code into an [`OpsError`].
 
+pub(crate) mod cuda;
 pub(crate) mod functions;
 pub(crate) mod masks;
 pub(crate) mod optimiser;

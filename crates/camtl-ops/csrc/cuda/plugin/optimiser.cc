@@ -38,6 +38,9 @@ int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Te
     a.hugging_face = hugging_face;
     a.count = param->numel();
     Launch::check(camtl_cuda_adamw(&a, launch.stream()), "AdamW");
+    // The kernel writes behind libtorch's back: caches of what depends on the
+    // parameters notice changes by their version.
+    param->unsafeGetTensorImpl()->bump_version();
   });
 }
 

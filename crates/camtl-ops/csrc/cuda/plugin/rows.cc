@@ -140,6 +140,11 @@ struct Gelu : torch::autograd::Function<Gelu> {
 
 }  // namespace
 
+int autocast() {
+  return at::autocast::is_autocast_enabled(at::kCUDA) &&
+         at::autocast::get_autocast_dtype(at::kCUDA) == at::kBFloat16;
+}
+
 int film(at::Tensor** out, const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta, void* layout) {
   return guarded([&] {
     *out = new at::Tensor(Film::apply(as_activation(*x), as_float(*gamma), as_float(*beta), layout_of(layout)));

@@ -30,6 +30,8 @@ struct Table {
   // Number of GPUs and, of one, its compute capability (major * 10 + minor).
   int (*devices)(int64_t* count);
   int (*capability)(int64_t device, int64_t* capability);
+  // Whether bf16 autocast is on for CUDA on this thread.
+  int (*autocast)();
   int (*layout_new)(void** out, const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences,
                     int64_t device);
   void (*layout_free)(void* layout);
@@ -54,6 +56,7 @@ struct Table {
   int (*top_scores)(at::Tensor** out, const at::Tensor* scores, int64_t wanted);
 };
 
+int autocast();
 int layout_new(void** out, const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences,
                int64_t device);
 void layout_free(void* layout);
