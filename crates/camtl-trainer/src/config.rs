@@ -102,6 +102,10 @@ pub enum EncoderSource {
 
 /// `[model]`. Besides the keys here it takes every switch of [`MethodConfig`], `preset` and
 /// `variant` first of all.
+///
+/// A preset sets the model's switches only. What the authors' code does elsewhere is chosen in its
+/// own block: `sampler.form`, `train.scoring_dropout`, `train.adamw_form` and
+/// `train.loss_reduction`; `configs/glue-base-released.toml` sets all of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelOptions {
     /// Folder of a Hugging Face encoder, or its name on the hub, which is then looked for in

@@ -207,6 +207,11 @@ impl Trainer {
         if let Some(folder) = &mut self.folder {
             folder.write(&event)?;
         }
+        match &event {
+            Event::Progress { .. } | Event::Evaluating { .. } => {}
+            Event::Step { .. } => tracing::debug!(?event),
+            _ => tracing::info!(?event),
+        }
         on_event(&event);
         Ok(())
     }

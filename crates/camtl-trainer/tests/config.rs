@@ -191,6 +191,22 @@ fn overrides_win_and_their_mistakes_are_theirs() {
     ] {
         assert!(message.contains(part), "{part}\nin\n{message}");
     }
+    let config = set(&["sampler={kind = \"temperature\", temperature = 2.0}"]).unwrap();
+    assert_eq!(
+        config.sampler,
+        SamplerConfig::Temperature { temperature: 2.0 }
+    );
+    let message = RunConfig::from_toml(
+        &format!("{MINIMAL}[sampler]\nform = \"paper\"\n"),
+        "run.toml",
+        &["sampler.kind=uniform"],
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        message.contains("has no option `form`") && message.contains("--set 'sampler={kind"),
+        "{message}"
+    );
     let message = set(&["train.batch_size=0"]).unwrap_err().to_string();
     assert_eq!(
         message,

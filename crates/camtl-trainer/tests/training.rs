@@ -534,3 +534,33 @@ fn evaluation_refuses_what_it_cannot_count() {
         .to_string();
     assert!(error.contains("none at place 7"), "{error}");
 }
+
+/// The released code scores with dropout, except in the first selection and in the one after an
+/// evaluation (paper.md section 4.2).
+#[test]
+fn released_scoring_has_dropout_but_for_two_exceptions() {
+    let mut config = config();
+    config.train.max_steps = Some(6);
+    // Parameters that do not move: what differs is dropout alone.
+    config.train.learning_rate = 0.0;
+    config.train.log_every_steps = 1;
+    config.eval.every_steps = Some(3);
+    config.sampler = SamplerConfig::released();
+    let uncertainty = |config: &RunConfig| -> Vec<Option<f64>> {
+        let (_, events) = finish(&mut trainer(config, None));
+        let tasks = events.iter().filter_map(|event| match event {
+            Event::Step { tasks, .. } => Some(tasks["sentiment"].uncertainty),
+            _ => None,
+        });
+        tasks.collect()
+    };
+    let off = uncertainty(&config);
+    config.train.scoring_dropout = ScoringDropout::Released;
+    let released = uncertainty(&config);
+    let same: Vec<bool> = off.iter().zip(&released).map(|(a, b)| a == b).collect();
+    assert_eq!(
+        same,
+        [true, false, false, true, false, false],
+        "{off:?} {released:?}"
+    );
+}

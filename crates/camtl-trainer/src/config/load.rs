@@ -311,7 +311,7 @@ impl Reader {
                         );
                         return None;
                     }
-                    None => (key_of(&error), message.to_owned()),
+                    None => (key_of(&error), with_hint(message)),
                 },
             };
             let Some(key) =
@@ -323,6 +323,18 @@ impl Reader {
             self.push(format!("{name}.{key}"), text);
             table.remove(key.split('.').next().unwrap_or(&key));
         }
+    }
+}
+
+/// The message, and for an option that the chosen sampler does not have the way to replace the
+/// whole block: a `--set sampler.kind=...` leaves the options of the former kind behind.
+fn with_hint(message: &str) -> String {
+    match message.starts_with("the sampler ") {
+        true => format!(
+            "{message}; remove it, or replace the whole block, for example by \
+             --set 'sampler={{kind = \"uniform\"}}'"
+        ),
+        false => message.to_owned(),
     }
 }
 

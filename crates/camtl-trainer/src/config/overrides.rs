@@ -1,4 +1,5 @@
-//! `--set a.b=value`: one key of the configuration, replaced before it is checked.
+//! `--set a.b=value`: one key of the configuration, replaced before it is checked. A block as a
+//! whole is replaced by a table: `--set 'sampler={kind = "uniform"}'`.
 
 use toml::{Table, Value};
 
@@ -33,12 +34,13 @@ pub(super) fn parse(text: &str) -> Result<Override, ConfigProblem> {
     if path.iter().any(String::is_empty) {
         return Err(fail("a part of the key is empty"));
     }
-    if path.len() < 2 {
+    let value = value_of(value.trim());
+    if path.len() < 2 && !value.is_table() {
         return Err(fail("the key has no block"));
     }
     Ok(Override {
         path,
-        value: value_of(value.trim()),
+        value,
         text: text.to_owned(),
     })
 }
