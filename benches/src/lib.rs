@@ -139,3 +139,22 @@ impl Record {
         println!("{line}");
     }
 }
+
+/// Largest resident size of this process since the last reset, in bytes; `None`
+/// where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
+
+/// Starts the next [`peak_memory`] from what is resident now, where the system
+/// allows it; else peaks include what came before.
+pub fn reset_peak_memory() {
+    // A refusal only makes the figure an upper bound.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
