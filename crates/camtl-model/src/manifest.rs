@@ -168,7 +168,7 @@ impl Model {
             };
             return Err(WeightError::Foreign { path, problem }.into());
         }
-        let model = Model::new(&manifest.config, device, 0)?;
+        let model = Model::build(&manifest.config, device, 0, |_| false)?;
         load_exact(model.parameters(), &WeightFile::open(&path)?)?;
         Ok((model, manifest))
     }

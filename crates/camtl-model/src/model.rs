@@ -38,7 +38,7 @@ use crate::encoder::{EncoderOutput, Pass, Rows};
 use crate::error::ModelError;
 use crate::freeze::Freeze;
 use crate::input::ModelInput;
-use crate::layout::{Module, parameter_specs};
+use crate::layout::{Module, ParameterSpec, parameter_specs};
 use crate::method::MethodConfig;
 use crate::modulation::Modulation;
 use crate::store::ParameterStore;
@@ -182,8 +182,20 @@ impl Model {
     /// # Errors
     /// The configuration is not valid, or the device is not there.
     pub fn new(config: &ModelConfig, device: Device, seed: u64) -> Result<Self, ModelError> {
+        Model::build(config, device, seed, |_| true)
+    }
+
+    /// A model of which only the parameters with `start` are at their seeded start; the others are
+    /// zero and to be loaded.
+    pub(crate) fn build(
+        config: &ModelConfig,
+        device: Device,
+        seed: u64,
+        start: fn(&ParameterSpec) -> bool,
+    ) -> Result<Self, ModelError> {
         let specs = parameter_specs(config)?;
-        let store = ParameterStore::new(&specs, device, seed)?;
+        let store = ParameterStore::new(&specs, device)?;
+        store.initialise(&specs, seed, start)?;
         let modulation_trained = store.entries().iter().any(|entry| {
             entry.trainable
                 && (entry.name.contains("LayerNorm")
@@ -215,7 +227,10 @@ impl Model {
         device: Device,
         seed: u64,
     ) -> Result<(Self, LoadReport), ModelError> {
-        let model = Model::new(config, device, seed)?;
+        // A pooler may be missing in the file; everything else of the encoder must be there.
+        let model = Model::build(config, device, seed, |spec| {
+            spec.pretrained.is_none() || spec.module == Module::Pooler
+        })?;
         let report = load_pretrained(&model.store, dir)?;
         Ok((model, report))
     }

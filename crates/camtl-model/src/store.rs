@@ -87,12 +87,8 @@ pub struct ParameterStore {
 }
 
 impl ParameterStore {
-    /// Allocates the parameters on `device` and starts each from its own stream of `seed`.
-    pub(crate) fn new(
-        specs: &[ParameterSpec],
-        device: Device,
-        seed: u64,
-    ) -> Result<Self, ModelError> {
+    /// Allocates the parameters on `device`, all zero.
+    pub(crate) fn new(specs: &[ParameterSpec], device: Device) -> Result<Self, ModelError> {
         let mut index = BTreeMap::new();
         let mut blocks: BTreeMap<Block, Vec<usize>> = BTreeMap::new();
         // Leaf of each (block, trained or frozen); a parameter outside blocks has its own.
@@ -186,12 +182,22 @@ impl ParameterStore {
             trained,
         };
         store.attach_gradients()?;
-        for (at, spec) in specs.iter().enumerate() {
+        Ok(store)
+    }
+
+    /// Starts the parameters for which `which` holds, each from its own stream of `seed`.
+    pub(crate) fn initialise(
+        &self,
+        specs: &[ParameterSpec],
+        seed: u64,
+        which: impl Fn(&ParameterSpec) -> bool,
+    ) -> Result<(), ModelError> {
+        for (at, spec) in specs.iter().enumerate().filter(|(_, spec)| which(spec)) {
             let values = init::values(seed, &spec.name, spec.numel() as usize, spec.init);
             let values = Tensor::f_from_slice(&values)?.f_view(&spec.shape[..])?;
-            store.assign(at, &values)?;
+            self.assign(at, &values)?;
         }
-        Ok(store)
+        Ok(())
     }
 
     /// Makes every leaf's gradient a view of the flat gradient.

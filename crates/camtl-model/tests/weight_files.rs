@@ -173,7 +173,7 @@ fn truncated_files_are_refused() {
 fn unaligned_data_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
-    let header = if header.len() % 4 == 0 {
+    let header = if header.len().is_multiple_of(4) {
         format!("{header} ")
     } else {
         header.to_string()

@@ -19,6 +19,7 @@ mod gradients;
 
 use std::path::{Path, PathBuf};
 
+use camtl_model::{Activation, BottleneckResidual, LayerNormModulation, ModelConfig};
 use case::Case;
 
 fn folder() -> PathBuf {
@@ -73,6 +74,50 @@ fn every_case_agrees_with_the_reference() {
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// The comparison is sharp enough to see a wrong constant, activation, head count, norm, residual or
+/// layer range.
+#[test]
+fn deliberate_mistakes_are_found() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
+    type Mistake = fn(&mut ModelConfig);
+    let mistakes: [(&str, Mistake); 6] = [
+        ("epsilon", |config| config.encoder.layer_norm_eps = 1e-3),
+        ("activation", |config| {
+            config.encoder.hidden_act = Activation::GeluTanh
+        }),
+        ("heads", |config| config.encoder.num_attention_heads = 1),
+        ("norm", |config| {
+            config.method.layer_norm = LayerNormModulation::WeightAndBias
+        }),
+        ("residual", |config| {
+            config.method.bottleneck_residual = BottleneckResidual::LayerOutput
+        }),
+        ("upper half", |config| {
+            config.method.upper_half_from = Some(2)
+        }),
+    ];
+    for case in &mut Case::read_folder(&folder) {
+        let right = case.config.clone();
+        for (mistake, make) in mistakes {
+            let conditional = case.config.method.is_conditional();
+            if !conditional && ["norm", "residual", "upper half"].contains(&mistake) {
+                continue;
+            }
+            case.config = right.clone();
+            make(&mut case.config);
+            let mut report = compare::Report::new(&case.name);
+            let batch = &case.batches()[0];
+            execute::check_values(case, batch, execute::Execution::Packed, &mut report);
+            assert!(
+                !report.failures.is_empty(),
+                "{}: a wrong {mistake} is not seen",
+                case.name
+            );
+        }
+        case.config = right;
+    }
 }
 
 #[test]
