@@ -28,12 +28,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// The user asked for something that cannot be: exit code 2.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: BAD_USAGE, error: error.into(), hint: None }
+        Self {
+            code: BAD_USAGE,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// The work failed: exit code 1.
     pub(crate) fn work(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: WORK_FAILED, error: error.into(), hint: None }
+        Self {
+            code: WORK_FAILED,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// Adds what to do next; an earlier, more specific hint stays.
@@ -111,8 +119,13 @@ mod tests {
     #[test]
     fn causes_are_listed_once_and_the_hint_comes_last() {
         let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
-        let error = anyhow::Error::new(io).context("cannot read x.toml: no such file").context("cannot start");
-        let text = Failure::usage(error).hint("give the path").hint("never shown").render();
+        let error = anyhow::Error::new(io)
+            .context("cannot read x.toml: no such file")
+            .context("cannot start");
+        let text = Failure::usage(error)
+            .hint("give the path")
+            .hint("never shown")
+            .render();
         assert_eq!(
             text,
             "error: cannot start\n  because: cannot read x.toml: no such file\nhint: give the path\n"

@@ -32,8 +32,9 @@ pub(crate) fn install(verbose: u8, quiet: bool) -> Result<(), Failure> {
         (_, _) => "trace",
     };
     let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| default.to_owned());
-    let filter = EnvFilter::try_new(&wanted)
-        .or_usage(|| format!("{LOG_VARIABLE}={wanted} is not a log filter; try info, or camtl_trainer=debug"))?;
+    let filter = EnvFilter::try_new(&wanted).or_usage(|| {
+        format!("{LOG_VARIABLE}={wanted} is not a log filter; try info, or camtl_trainer=debug")
+    })?;
     let file = LOG_FILE.get_or_init(Attachable::default).clone();
     let to_stderr = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -57,7 +58,8 @@ pub(crate) fn install(verbose: u8, quiet: bool) -> Result<(), Failure> {
 /// # Errors
 /// If the folder or the file cannot be created.
 pub(crate) fn attach(run_dir: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(run_dir).or_work(|| format!("cannot create the run folder {}", run_dir.display()))?;
+    std::fs::create_dir_all(run_dir)
+        .or_work(|| format!("cannot create the run folder {}", run_dir.display()))?;
     let path = run_dir.join("camtl.log");
     let file = OpenOptions::new()
         .create(true)
@@ -77,13 +79,20 @@ struct Attachable(Arc<Mutex<Option<File>>>);
 impl Attachable {
     fn set(&self, file: Option<File>) {
         // A panic while logging cannot leave a file half-replaced: the value is still whole.
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = file;
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = file;
     }
 }
 
 impl Write for Attachable {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        match &mut *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
             // A full disk must not end the run through its log; the run's own writes report it.
             Some(file) => Ok(file.write(bytes).unwrap_or(bytes.len())),
             None => Ok(bytes.len()),

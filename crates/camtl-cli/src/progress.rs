@@ -42,17 +42,38 @@ impl Progress {
         } else {
             Shown::Lines
         };
-        let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
-        Self { label, shown, total_steps: 0, last_line: 0, first_step: 0 }
+        let label = if label.is_empty() {
+            String::new()
+        } else {
+            format!("{label}: ")
+        };
+        Self {
+            label,
+            shown,
+            total_steps: 0,
+            last_line: 0,
+            first_step: 0,
+        }
     }
 
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { device, threads, tasks, total_steps, warmup_steps, total_parameters, trained_parameters, .. } => {
+            Event::RunStarted {
+                device,
+                threads,
+                tasks,
+                total_steps,
+                warmup_steps,
+                total_parameters,
+                trained_parameters,
+                ..
+            } => {
                 self.total_steps = *total_steps;
-                let sizes: Vec<String> =
-                    tasks.iter().map(|task| format!("{} {}", task.name, thousands(task.train_examples as u64))).collect();
+                let sizes: Vec<String> = tasks
+                    .iter()
+                    .map(|task| format!("{} {}", task.name, thousands(task.train_examples as u64)))
+                    .collect();
                 self.line(&format!("training examples: {}", sizes.join(", ")));
                 self.line(&format!(
                     "{} steps ({} of them warm-up), {} of {} parameters trained, {device} with {threads} thread{}",
@@ -65,7 +86,11 @@ impl Progress {
             }
             Event::Resumed { step, total_steps } => {
                 (self.total_steps, self.first_step, self.last_line) = (*total_steps, *step, *step);
-                self.line(&format!("continuing after step {} of {}", thousands(*step), thousands(*total_steps)));
+                self.line(&format!(
+                    "continuing after step {} of {}",
+                    thousands(*step),
+                    thousands(*total_steps)
+                ));
             }
             Event::CheckpointDamaged { folder, problem } => {
                 // Never silent: the run lost work, and the disk may be failing.
@@ -74,7 +99,12 @@ impl Progress {
                     folder.display()
                 ));
             }
-            Event::Progress { step, total_steps, loss, .. } => {
+            Event::Progress {
+                step,
+                total_steps,
+                loss,
+                ..
+            } => {
                 self.total_steps = *total_steps;
                 if let Shown::Bar(bar) = &self.shown {
                     bar.set_length(*total_steps);
@@ -82,7 +112,13 @@ impl Progress {
                     bar.set_message(format!("loss {loss:.4}"));
                 }
             }
-            Event::Step { step, loss, learning_rate, timing, .. } => {
+            Event::Step {
+                step,
+                loss,
+                learning_rate,
+                timing,
+                ..
+            } => {
                 if self.is_due(*step) {
                     self.last_line = *step;
                     self.plain(&format!(
@@ -93,10 +129,20 @@ impl Progress {
             }
             Event::Evaluating { done, total, task } => {
                 if let Shown::Bar(bar) = &self.shown {
-                    bar.set_message(format!("evaluating {task} ({}/{})", thousands(*done as u64), thousands(*total as u64)));
+                    bar.set_message(format!(
+                        "evaluating {task} ({}/{})",
+                        thousands(*done as u64),
+                        thousands(*total as u64)
+                    ));
                 }
             }
-            Event::Evaluated { step, average, task_sigma, best, .. } => {
+            Event::Evaluated {
+                step,
+                average,
+                task_sigma,
+                best,
+                ..
+            } => {
                 self.line(&format!(
                     "step {step}: average {}  task σ {}{}",
                     score(*average),
@@ -105,7 +151,12 @@ impl Progress {
                 ));
             }
             Event::CheckpointSaved { folder, .. } => self.plain(&format!("saved {folder}")),
-            Event::EarlyStopped { step, best_step, best_average, .. } => {
+            Event::EarlyStopped {
+                step,
+                best_step,
+                best_average,
+                ..
+            } => {
                 self.line(&format!(
                     "stopped early at step {step}: no better average than {} of step {best_step}",
                     score(*best_average)
@@ -144,7 +195,9 @@ impl Progress {
     /// Whether a step deserves a plain line: the first seen, then every twentieth of the run.
     fn is_due(&self, step: u64) -> bool {
         let stride = (self.total_steps / LINES_PER_RUN).max(1);
-        self.last_line == self.first_step || step >= self.last_line + stride || step == self.total_steps
+        self.last_line == self.first_step
+            || step >= self.last_line + stride
+            || step == self.total_steps
     }
 }
 

@@ -5,8 +5,13 @@ use camtl_data::metrics::ScoreTable;
 use crate::table::{PlainTable, score};
 
 /// The table of one model's scores, tasks in the given order.
-pub(crate) fn table(scores: &ScoreTable, order: &[&str], average: Option<f64>, sigma: Option<f64>) -> String {
-    let mut table = PlainTable::new(["task", "metric", "score"]);
+pub(crate) fn table(
+    scores: &ScoreTable,
+    order: &[&str],
+    average: Option<f64>,
+    sigma: Option<f64>,
+) -> String {
+    let mut table = PlainTable::new(["task", "metric", "score"]).left(2);
     for task in order {
         for (metric, value) in scores.get(*task).into_iter().flatten() {
             table.row([(*task).to_owned(), metric.clone(), score(*value)]);

@@ -19,8 +19,13 @@ impl StagedFolder {
     pub(crate) fn new(destination: &Path) -> io::Result<Self> {
         let parent = parent(destination);
         fs::create_dir_all(parent)?;
-        let staged = tempfile::Builder::new().prefix(".tmp-camtl-").tempdir_in(parent)?;
-        Ok(Self { staged, destination: destination.to_path_buf() })
+        let staged = tempfile::Builder::new()
+            .prefix(".tmp-camtl-")
+            .tempdir_in(parent)?;
+        Ok(Self {
+            staged,
+            destination: destination.to_path_buf(),
+        })
     }
 
     /// Where to write.
@@ -42,7 +47,9 @@ impl StagedFolder {
         open_to_others(self.staged.path())?;
         let parent = parent(&self.destination);
         let old = if self.destination.exists() {
-            let aside = tempfile::Builder::new().prefix(".old-camtl-").tempdir_in(parent)?;
+            let aside = tempfile::Builder::new()
+                .prefix(".old-camtl-")
+                .tempdir_in(parent)?;
             let moved = aside.path().join("old");
             fs::rename(&self.destination, &moved)?;
             Some((aside, moved))
@@ -63,7 +70,9 @@ impl StagedFolder {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Temporary files are private; results have the rights any other new file would have.
@@ -105,12 +114,17 @@ mod tests {
             fs::write(staged.path().join(round), round).unwrap();
             assert_eq!(destination.join(round).exists(), false);
             staged.commit().unwrap();
-            let names: Vec<_> =
-                fs::read_dir(&destination).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            let names: Vec<_> = fs::read_dir(&destination)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
             assert_eq!(names, [round]);
         }
         drop(StagedFolder::new(&destination).unwrap());
-        assert!(destination.join("second").exists(), "given up without a trace");
+        assert!(
+            destination.join("second").exists(),
+            "given up without a trace"
+        );
         assert_eq!(fs::read_dir(root.path().join("a")).unwrap().count(), 1);
     }
 }

@@ -33,14 +33,30 @@ pub(crate) struct TextLines<R> {
 impl<R: BufRead> TextLines<R> {
     /// Lines for `spec` from `reader`, called `origin` in messages. Without a `format` the first
     /// line decides: an opening brace means JSON.
-    pub(crate) fn new(reader: R, origin: &str, spec: &TaskSpec, format: Option<LineFormat>) -> Self {
+    pub(crate) fn new(
+        reader: R,
+        origin: &str,
+        spec: &TaskSpec,
+        format: Option<LineFormat>,
+    ) -> Self {
         let name = |column: &Column, default: &str| match column {
             Column::Name(name) => name.clone(),
             Column::Index(_) => default.to_owned(),
         };
         let mut fields = vec![name(&spec.fields.text_a, "text_a")];
-        fields.extend(spec.fields.text_b.as_ref().map(|column| name(column, "text_b")));
-        Self { reader, origin: origin.to_owned(), fields, format, line: 0 }
+        fields.extend(
+            spec.fields
+                .text_b
+                .as_ref()
+                .map(|column| name(column, "text_b")),
+        );
+        Self {
+            reader,
+            origin: origin.to_owned(),
+            fields,
+            format,
+            line: 0,
+        }
     }
 
     /// The next lines, at most `limit`; empty at the end of the input.
@@ -65,7 +81,9 @@ impl<R: BufRead> TextLines<R> {
         let read = (&mut self.reader)
             .take(MAX_LINE_BYTES + 1)
             .read_until(b'\n', &mut bytes)
-            .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", self.origin)))?;
+            .map_err(|error| {
+                anyhow::Error::new(error).context(format!("cannot read {}", self.origin))
+            })?;
         if read == 0 {
             return Ok(None);
         }
@@ -76,7 +94,9 @@ impl<R: BufRead> TextLines<R> {
                 bytes.pop();
             }
         } else if bytes.len() as u64 > MAX_LINE_BYTES {
-            return Err(self.fail(format!("the line has more than {MAX_LINE_BYTES} bytes; break the text into lines")));
+            return Err(self.fail(format!(
+                "the line has more than {MAX_LINE_BYTES} bytes; break the text into lines"
+            )));
         }
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text,
@@ -90,12 +110,18 @@ impl<R: BufRead> TextLines<R> {
             }
         };
         // Windows programs begin files with a byte-order mark; it is no part of the text.
-        let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        let format = *self.format.get_or_insert(if text.trim_start().starts_with('{') {
-            LineFormat::Jsonl
+        let text = if self.line == 1 {
+            text.strip_prefix('\u{feff}').unwrap_or(text)
         } else {
-            LineFormat::Tsv
-        });
+            text
+        };
+        let format = *self
+            .format
+            .get_or_insert(if text.trim_start().starts_with('{') {
+                LineFormat::Jsonl
+            } else {
+                LineFormat::Tsv
+            });
         let mut texts = match format {
             LineFormat::Tsv => self.from_tsv(text),
             LineFormat::Jsonl => self.from_json(text),
@@ -113,7 +139,9 @@ impl<R: BufRead> TextLines<R> {
 
     fn from_tsv(&self, text: &str) -> Result<Vec<String>, String> {
         if text.trim().is_empty() {
-            return Err("blank line where a text was expected; every input line gets one answer".to_owned());
+            return Err(
+                "blank line where a text was expected; every input line gets one answer".to_owned(),
+            );
         }
         let texts: Vec<String> = text.split('\t').map(str::to_owned).collect();
         if texts.len() != self.fields.len() {
@@ -129,14 +157,22 @@ impl<R: BufRead> TextLines<R> {
     }
 
     fn from_json(&self, text: &str) -> Result<Vec<String>, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let Some(object) = value.as_object() else {
-            return Err(format!("expected a JSON object with {}", self.fields.join(" and ")));
+            return Err(format!(
+                "expected a JSON object with {}",
+                self.fields.join(" and ")
+            ));
         };
         self.fields
             .iter()
             .map(|field| {
-                let found = if field.starts_with('/') { value.pointer(field) } else { object.get(field) };
+                let found = if field.starts_with('/') {
+                    value.pointer(field)
+                } else {
+                    object.get(field)
+                };
                 match found {
                     Some(Value::String(text)) => Ok(text.clone()),
                     Some(other) => Err(format!("`{field}` is {other}, expected a text")),
@@ -156,7 +192,12 @@ impl<R: BufRead> TextLines<R> {
     }
 
     fn fail(&self, problem: String) -> anyhow::Error {
-        LineError { origin: self.origin.clone(), line: self.line, problem }.into()
+        LineError {
+            origin: self.origin.clone(),
+            line: self.line,
+            problem,
+        }
+        .into()
     }
 }
 
@@ -185,7 +226,10 @@ mod tests {
     fn both_forms_are_recognised_and_give_the_same() {
         let (tsv, error) = read(b"\xef\xbb\xbfa b\tc\r\n\tsecond only\n");
         assert_eq!(error, None);
-        assert_eq!((tsv[0].text_a.as_str(), tsv[0].text_b.as_deref()), ("a b", Some("c")));
+        assert_eq!(
+            (tsv[0].text_a.as_str(), tsv[0].text_b.as_deref()),
+            ("a b", Some("c"))
+        );
         assert_eq!((tsv[1].text_a.as_str(), tsv[1].id), ("", 1));
         let (json, error) = read(b"{\"second\": \"c\", \"first\": \"a b\", \"same\": 1}\n{\"first\":\"\",\"second\":\"second only\"}");
         assert_eq!(error, None);
@@ -196,20 +240,38 @@ mod tests {
     #[test]
     fn bad_lines_are_named_after_the_good_ones() {
         for (input, message) in [
-            (&b"a\tb\nc\n"[..], "input:2: 1 tab-separated field, expected 2 (first, second)"),
+            (
+                &b"a\tb\nc\n"[..],
+                "input:2: 1 tab-separated field, expected 2 (first, second)",
+            ),
             (b"a\tb\n\n", "input:2: blank line"),
-            (b"a\tb\nc\td\xff\n", "input:2: byte 4 of the line (0xff) is not UTF-8"),
-            (b"{\"first\": \"a\", \"second\": \"b\"}\n{\"first\"\n", "input:2: not a JSON object"),
-            (b"{\"first\": \"a\", \"second\": \"b\"}\n[1]\n", "input:2: expected a JSON object"),
+            (
+                b"a\tb\nc\td\xff\n",
+                "input:2: byte 4 of the line (0xff) is not UTF-8",
+            ),
+            (
+                b"{\"first\": \"a\", \"second\": \"b\"}\n{\"first\"\n",
+                "input:2: not a JSON object",
+            ),
+            (
+                b"{\"first\": \"a\", \"second\": \"b\"}\n[1]\n",
+                "input:2: expected a JSON object",
+            ),
             (
                 b"{\"first\": \"a\", \"second\": \"b\"}\n{\"first\": \"a\", \"secnd\": \"b\"}\n",
                 "no `second`; it has first, secnd (did you mean secnd?)",
             ),
-            (b"{\"first\": \"a\", \"second\": \"b\"}\n{\"first\": 3, \"second\": \"b\"}\n", "`first` is 3, expected a text"),
+            (
+                b"{\"first\": \"a\", \"second\": \"b\"}\n{\"first\": 3, \"second\": \"b\"}\n",
+                "`first` is 3, expected a text",
+            ),
         ] {
             let (examples, error) = read(input);
             assert_eq!(examples.len(), 1, "{message}");
-            assert!(error.as_deref().unwrap_or_default().contains(message), "{error:?} lacks {message}");
+            assert!(
+                error.as_deref().unwrap_or_default().contains(message),
+                "{error:?} lacks {message}"
+            );
         }
     }
 }

@@ -6,15 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use camtl_data::encoded::TaskDataset;
-use camtl_data::{LoadOptions, load_task};
 use camtl_data::task::TaskSpec;
 use camtl_data::tokenize::TextTokenizer;
+use camtl_data::{LoadOptions, load_task};
 use camtl_model::Model;
 use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE};
 use camtl_trainer::{RunConfig, resolve_device};
 
 use crate::cli::WeightsArgs;
 use crate::failure::{Failure, OrFail};
+use crate::output;
 use crate::staged::StagedFolder;
 
 /// The folder of the tokenizer inside a run folder.
@@ -58,11 +59,17 @@ impl TrainedRun {
         camtl_ops::set_deterministic(config.ops.deterministic)?;
         let device = resolve_device(config.train.device).map_err(Failure::usage)?;
         let folder = weights_folder(dir, weights)?;
-        let model =
-            Model::load(&folder, device).or_work(|| format!("cannot load the weights in {}", folder.display()))?;
+        let model = Model::load(&folder, device)
+            .or_work(|| format!("cannot load the weights in {}", folder.display()))?;
         check_heads(dir, &specs, &model)?;
         let tokenizer = open_tokenizer(dir, &config)?;
-        Ok(Self { dir: dir.to_path_buf(), config, specs, model, tokenizer })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            config,
+            specs,
+            model,
+            tokenizer,
+        })
     }
 
     /// The place of the task called `name`.
@@ -70,19 +77,22 @@ impl TrainedRun {
     /// # Errors
     /// The run has no such task; the nearest is named.
     pub(crate) fn task_index(&self, name: &str) -> Result<usize, Failure> {
-        self.specs.iter().position(|spec| spec.name == name).ok_or_else(|| {
-            let known = || self.specs.iter().map(|spec| spec.name.as_str());
-            let hint = match camtl_data::suggest::nearest(name, known()) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "name one of these with --task".to_owned(),
-            };
-            Failure::usage(anyhow::anyhow!(
-                "{} has no task `{name}`; it has {}",
-                self.dir.display(),
-                known().collect::<Vec<_>>().join(", ")
-            ))
-            .hint(hint)
-        })
+        self.specs
+            .iter()
+            .position(|spec| spec.name == name)
+            .ok_or_else(|| {
+                let known = || self.specs.iter().map(|spec| spec.name.as_str());
+                let hint = match camtl_data::suggest::nearest(name, known()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => "name one of these with --task".to_owned(),
+                };
+                Failure::usage(anyhow::anyhow!(
+                    "{} has no task `{name}`; it has {}",
+                    self.dir.display(),
+                    known().collect::<Vec<_>>().join(", ")
+                ))
+                .hint(hint)
+            })
     }
 
     /// The places of the named tasks, or of all if none is named.
@@ -93,7 +103,10 @@ impl TrainedRun {
         if names.is_empty() {
             return Ok((0..self.specs.len()).collect());
         }
-        let mut indices = names.iter().map(|name| self.task_index(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut indices = names
+            .iter()
+            .map(|name| self.task_index(name))
+            .collect::<Result<Vec<_>, _>>()?;
         indices.sort_unstable();
         indices.dedup();
         Ok(indices)
@@ -118,7 +131,9 @@ impl TrainedRun {
             limit: None,
         };
         load_task(&self.specs[task], &self.tokenizer, &options).map_err(|error| {
-            Failure::work(error).hint("the data folder is data.dir of the run's config.toml; --data-dir names another")
+            Failure::work(error).hint(
+                "the data folder is data.dir of the run's config.toml; --data-dir names another",
+            )
         })
     }
 }
@@ -130,9 +145,19 @@ impl TrainedRun {
 pub(crate) fn read_config(dir: &Path) -> Result<RunConfig, Failure> {
     let path = dir.join(CONFIG_FILE);
     if !path.is_file() {
-        let what = if dir.is_dir() { "holds no run" } else { "does not exist" };
-        return Err(Failure::usage(anyhow::anyhow!("{} {what} (no {CONFIG_FILE})", dir.display()))
-            .hint("a run folder is what `camtl train CONFIG --run DIR` makes"));
+        let what = if dir.is_dir() {
+            "holds no run"
+        } else {
+            "does not exist"
+        };
+        return Err(Failure::usage(anyhow::anyhow!(
+            "{} {what} (no {CONFIG_FILE})",
+            dir.display()
+        ))
+        .hint(format!(
+            "a run folder is what `{} train CONFIG --run DIR` makes",
+            output::command()
+        )));
     }
     RunConfig::from_file(&path, &[] as &[&str]).map_err(Failure::work)
 }
@@ -146,7 +171,13 @@ pub(crate) fn keep_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failu
     if destination.is_dir() {
         return Ok(());
     }
-    let context = || format!("cannot copy the tokenizer of {} into {}", encoder.display(), run_dir.display());
+    let context = || {
+        format!(
+            "cannot copy the tokenizer of {} into {}",
+            encoder.display(),
+            run_dir.display()
+        )
+    };
     let staged = StagedFolder::new(&destination).or_work(context)?;
     for name in TOKENIZER_FILES {
         let source = encoder.join(name);
@@ -159,7 +190,11 @@ pub(crate) fn keep_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failu
 
 fn open_tokenizer(dir: &Path, config: &RunConfig) -> Result<TextTokenizer, Failure> {
     let own = dir.join(TOKENIZER);
-    let folder = if own.is_dir() { own } else { config.encoder_dir()? };
+    let folder = if own.is_dir() {
+        own
+    } else {
+        config.encoder_dir()?
+    };
     Ok(TextTokenizer::from_dir(&folder)?)
 }
 
@@ -168,32 +203,55 @@ fn open_tokenizer(dir: &Path, config: &RunConfig) -> Result<TextTokenizer, Failu
 fn weights_folder(dir: &Path, weights: &WeightsArgs) -> Result<PathBuf, Failure> {
     if let Some(checkpoint) = &weights.checkpoint {
         let inside = dir.join(checkpoint);
-        return [checkpoint.clone(), inside].into_iter().find(|path| path.join(MODEL_FILE).is_file()).ok_or_else(
-            || {
-                Failure::usage(anyhow::anyhow!("{} holds no {MODEL_FILE}", checkpoint.display()))
-                    .hint(format!("checkpoints of the run are in {}", dir.join("checkpoints").display()))
-            },
-        );
+        return [checkpoint.clone(), inside]
+            .into_iter()
+            .find(|path| path.join(MODEL_FILE).is_file())
+            .ok_or_else(|| {
+                Failure::usage(anyhow::anyhow!(
+                    "{} holds no {MODEL_FILE}",
+                    checkpoint.display()
+                ))
+                .hint(format!(
+                    "checkpoints of the run are in {}",
+                    dir.join("checkpoints").display()
+                ))
+            });
     }
     if dir.join(MODEL_FILE).is_file() {
         return Ok(dir.to_path_buf());
     }
-    let steps = camtl_trainer::checkpoint::CheckpointStore::new(dir).steps().unwrap_or_default();
+    let steps = camtl_trainer::checkpoint::CheckpointStore::new(dir)
+        .steps()
+        .unwrap_or_default();
     let use_checkpoint = match steps.last() {
-        Some(step) => format!(", or use its last checkpoint with --checkpoint checkpoints/step-{step}"),
+        Some(step) => {
+            format!(", or use its last checkpoint with --checkpoint checkpoints/step-{step}")
+        }
         None => String::new(),
     };
-    Err(Failure::usage(anyhow::anyhow!("{} is not finished: it has no {MODEL_FILE} yet", dir.display())).hint(
-        format!("finish it with `camtl train --resume --run {}`{use_checkpoint}", dir.display()),
+    Err(Failure::usage(anyhow::anyhow!(
+        "{} is not finished: it has no {MODEL_FILE} yet",
+        dir.display()
     ))
+    .hint(format!(
+        "finish it with `{} train --resume --run {}`{use_checkpoint}",
+        output::command(),
+        dir.display()
+    )))
 }
 
 /// The model's heads must be the configuration's tasks, in the same order.
 fn check_heads(dir: &Path, specs: &[TaskSpec], model: &Model) -> Result<(), Failure> {
-    let heads: Vec<(&str, usize)> =
-        model.config().tasks.iter().map(|head| (head.name.as_str(), head.num_outputs)).collect();
-    let tasks: Vec<(&str, usize)> =
-        specs.iter().map(|spec| (spec.name.as_str(), spec.kind.num_outputs())).collect();
+    let heads: Vec<(&str, usize)> = model
+        .config()
+        .tasks
+        .iter()
+        .map(|head| (head.name.as_str(), head.num_outputs))
+        .collect();
+    let tasks: Vec<(&str, usize)> = specs
+        .iter()
+        .map(|spec| (spec.name.as_str(), spec.kind.num_outputs()))
+        .collect();
     if heads == tasks {
         return Ok(());
     }

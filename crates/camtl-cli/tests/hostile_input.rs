@@ -15,23 +15,54 @@ fn damaged_training_data_is_named_with_file_and_line() {
         bytes
     };
     for (bytes, texts) in [
-        (with(b"warm river\n"), &["data/mood/train.tsv:162", "1 tab-separated column(s), expected 2"][..]),
-        (with(b"warm\triver\tpos\n"), &["data/mood/train.tsv:162", "3 tab-separated"]),
-        (with(b"warm river\tgood\n"), &["data/mood/train.tsv:162", "unknown label `good`", "pos"]),
-        (with(b"warm \xff river\tpos\n"), &["data/mood/train.tsv:162", "UTF-8"]),
-        (b"text\tlabel\n".to_vec(), &["data/mood/train.tsv", "no rows"]),
+        (
+            with(b"warm river\n"),
+            &[
+                "data/mood/train.tsv:162",
+                "1 tab-separated column(s), expected 2",
+            ][..],
+        ),
+        (
+            with(b"warm\triver\tpos\n"),
+            &["data/mood/train.tsv:162", "3 tab-separated"],
+        ),
+        (
+            with(b"warm river\tgood\n"),
+            &["data/mood/train.tsv:162", "unknown label `good`", "pos"],
+        ),
+        (
+            with(b"warm \xff river\tpos\n"),
+            &["data/mood/train.tsv:162", "UTF-8"],
+        ),
+        (
+            b"text\tlabel\n".to_vec(),
+            &["data/mood/train.tsv", "no rows"],
+        ),
         (b"".to_vec(), &["data/mood/train.tsv"]),
-        (b"txt\tlabel\nwarm\tpos\n".to_vec(), &["data/mood/train.tsv:1", "no column `text`"]),
+        (
+            b"txt\tlabel\nwarm\tpos\n".to_vec(),
+            &["data/mood/train.tsv:1", "no column `text`"],
+        ),
     ] {
         dir.write("data/mood/train.tsv", bytes);
-        dir.run(["train", "run.toml", "--run", "r"]).fails_with(1, texts);
+        dir.run(["train", "run.toml", "--run", "r"])
+            .fails_with(1, texts);
         assert!(!dir.path("r").exists(), "no run folder is left");
     }
     // A quote is a character like any other.
     dir.write("data/mood/train.tsv", with(b"\"warm river\tpos\n"));
-    dir.run(["train", "run.toml", "--run", "r", "--set", "train.max_steps=1"]).success();
+    dir.run([
+        "train",
+        "run.toml",
+        "--run",
+        "r",
+        "--set",
+        "train.max_steps=1",
+    ])
+    .success();
     std::fs::remove_file(dir.path("data/mood/train.tsv")).unwrap();
-    dir.run(["train", "run.toml", "--run", "s"]).fails_with(1, &["data/mood/train.tsv"]);
+    dir.run(["train", "run.toml", "--run", "s"])
+        .fails_with(1, &["data/mood/train.tsv"]);
 }
 
 #[test]
@@ -56,33 +87,56 @@ fn lying_weight_files_are_refused_before_anything_is_made() {
     ];
     for (bytes, text) in cases {
         dir.write("encoder/model.safetensors", bytes);
-        dir.run(["train", "run.toml", "--run", "r"]).fails_with(1, &["encoder", text]);
+        dir.run(["train", "run.toml", "--run", "r"])
+            .fails_with(1, &["encoder", text]);
         assert!(!dir.path("r").exists(), "no run folder is left");
     }
     std::fs::remove_file(dir.path("encoder/model.safetensors")).unwrap();
     // Pickled weights are never read.
     dir.write("encoder/pytorch_model.bin", good);
-    dir.run(["train", "run.toml", "--run", "r"]).fails_with(1, &["encoder", "safetensors"]);
+    dir.run(["train", "run.toml", "--run", "r"])
+        .fails_with(1, &["encoder", "safetensors"]);
 }
 
 #[test]
 fn a_damaged_run_folder_is_named_and_older_checkpoints_serve() {
     let dir = Dir::with_project();
-    dir.train(&["--set", "train.max_steps=12", "--set", "checkpoint.keep_last=3"]);
+    dir.train(&[
+        "--set",
+        "train.max_steps=12",
+        "--set",
+        "checkpoint.keep_last=3",
+    ]);
     let weights = dir.bytes("runs/first/model.safetensors");
-    dir.write("runs/first/model.safetensors", &weights[..weights.len() / 2]);
-    dir.run(["eval", "runs/first"]).fails_with(1, &["cannot load the weights in runs/first", "model.safetensors"]);
+    dir.write(
+        "runs/first/model.safetensors",
+        &weights[..weights.len() / 2],
+    );
+    dir.run(["eval", "runs/first"]).fails_with(
+        1,
+        &["cannot load the weights in runs/first", "model.safetensors"],
+    );
     dir.write("runs/first/model.safetensors", &weights);
     let manifest = dir.read("runs/first/camtl.json");
-    dir.write("runs/first/camtl.json", manifest.replace("\"mood\"", "\"other\""));
+    dir.write(
+        "runs/first/camtl.json",
+        manifest.replace("\"mood\"", "\"other\""),
+    );
     let renamed = dir.run(["eval", "runs/first"]);
     assert_eq!(renamed.code, Some(1), "{renamed}");
     dir.write("runs/first/camtl.json", "[]");
-    dir.run(["eval", "runs/first"]).fails_with(1, &["camtl.json"]);
+    dir.run(["eval", "runs/first"])
+        .fails_with(1, &["camtl.json"]);
     dir.write("runs/first/camtl.json", manifest);
     std::fs::remove_file(dir.path("runs/first/model.safetensors")).unwrap();
-    dir.run(["eval", "runs/first"])
-        .fails_with(2, &["not finished", "camtl train --resume --run runs/first", "checkpoints/step-12"]);
+    dir.run(["eval", "runs/first"]).fails_with(
+        2,
+        &[
+            "not finished",
+            "camtl train --resume --run runs/first",
+            "checkpoints/step-12",
+        ],
+    );
 
     // The newest checkpoint is damaged: the one before it continues, with a warning, to the same end.
     let path = "runs/first/checkpoints/step-12/optimizer.safetensors";
@@ -90,24 +144,45 @@ fn a_damaged_run_folder_is_named_and_older_checkpoints_serve() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     dir.write(path, bytes);
-    let resumed = dir.run(["train", "--resume", "--run", "runs/first"]).success();
-    assert!(resumed.stderr.contains("warning: passed over the damaged checkpoint"), "{resumed}");
-    assert!(resumed.stderr.contains("continuing after step 8 of 12"), "{resumed}");
+    let resumed = dir
+        .run(["train", "--resume", "--run", "runs/first"])
+        .success();
+    assert!(
+        resumed
+            .stderr
+            .contains("warning: passed over the damaged checkpoint"),
+        "{resumed}"
+    );
+    assert!(
+        resumed.stderr.contains("continuing after step 8 of 12"),
+        "{resumed}"
+    );
     assert!(weights == dir.bytes("runs/first/model.safetensors"));
     // Nothing intact is left.
     for step in dir.names("runs/first/checkpoints") {
-        dir.write(&format!("runs/first/checkpoints/{step}/manifest.json"), "{}");
+        dir.write(
+            &format!("runs/first/checkpoints/{step}/manifest.json"),
+            "{}",
+        );
     }
-    dir.run(["train", "--resume", "--run", "runs/first"]).fails_with(1, &["no checkpoint", "is intact"]);
+    dir.run(["train", "--resume", "--run", "runs/first"])
+        .fails_with(1, &["no checkpoint", "is intact"]);
 }
 
 #[test]
 fn task_names_cannot_climb_out_of_the_run_folder() {
     let dir = Dir::with_project();
-    let task = dir.read("tasks/mood.toml").replace("name = \"mood\"", "name = \"../../mood\"");
+    let task = dir
+        .read("tasks/mood.toml")
+        .replace("name = \"mood\"", "name = \"../../mood\"");
     dir.write("tasks/mood.toml", task);
-    dir.run(["train", "run.toml", "--run", "r"]).fails_with(2, &["tasks/mood.toml", "../../mood"]);
-    let submission = dir.read("tasks/mood.toml").replace("../../mood", "mood").replace("Mood.tsv", "../Mood.tsv");
+    dir.run(["train", "run.toml", "--run", "r"])
+        .fails_with(2, &["tasks/mood.toml", "../../mood"]);
+    let submission = dir
+        .read("tasks/mood.toml")
+        .replace("../../mood", "mood")
+        .replace("Mood.tsv", "../Mood.tsv");
     dir.write("tasks/mood.toml", submission);
-    dir.run(["train", "run.toml", "--run", "r"]).fails_with(2, &["tasks/mood.toml", "../Mood.tsv"]);
+    dir.run(["train", "run.toml", "--run", "r"])
+        .fails_with(2, &["tasks/mood.toml", "../Mood.tsv"]);
 }

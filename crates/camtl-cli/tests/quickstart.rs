@@ -16,7 +16,10 @@ fn lasting(mut summary: Value) -> Value {
     let root = summary.as_object_mut().unwrap();
     root.remove("throughput");
     let comparison = root["comparison"].as_object_mut().unwrap();
-    comparison["warm_start"].as_object_mut().unwrap().remove("seconds");
+    comparison["warm_start"]
+        .as_object_mut()
+        .unwrap()
+        .remove("seconds");
     for method in comparison["methods"].as_object_mut().unwrap().values_mut() {
         method.as_object_mut().unwrap().remove("seconds");
     }
@@ -40,16 +43,45 @@ fn it_leaves_runs_a_table_and_a_summary_and_is_reproducible() {
         "gradient examples",
         "trained per task",
     ] {
-        let squeezed = ran.stdout.split("  ").filter(|part| !part.is_empty()).map(str::trim).collect::<Vec<_>>().join("  ");
+        let squeezed = ran
+            .stdout
+            .split("  ")
+            .filter(|part| !part.is_empty())
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join("  ");
         assert!(squeezed.contains(text), "{text} is missing\n{ran}");
     }
     assert_eq!(
         dir.names("runs/quickstart"),
-        ["ca-mtl", "data", "encoder", "multi-task", "quickstart.json", "single-task", "summary.json", "tasks"]
+        [
+            "ca-mtl",
+            "data",
+            "encoder",
+            "multi-task",
+            "quickstart.json",
+            "single-task",
+            "summary.json",
+            "tasks"
+        ]
     );
-    assert_eq!(dir.names("runs"), ["quickstart"], "nothing of the work is left");
+    assert_eq!(
+        dir.names("runs"),
+        ["quickstart"],
+        "nothing of the work is left"
+    );
     let first = summary(&dir, "runs/quickstart");
-    for key in ["tasks", "average", "task_sigma", "params", "data", "throughput", "steps", "seed", "version"] {
+    for key in [
+        "tasks",
+        "average",
+        "task_sigma",
+        "params",
+        "data",
+        "throughput",
+        "steps",
+        "seed",
+        "version",
+    ] {
         assert!(!first[key].is_null(), "{key} is missing");
     }
     let methods = &first["comparison"]["methods"];
@@ -58,21 +90,42 @@ fn it_leaves_runs_a_table_and_a_summary_and_is_reproducible() {
     assert_eq!(budget("ca-mtl"), budget("multi-task"));
     assert_eq!(budget("ca-mtl"), budget("single-task"));
     assert!(
-        methods["ca-mtl"]["trained_parameters"].as_u64() < methods["multi-task"]["trained_parameters"].as_u64(),
+        methods["ca-mtl"]["trained_parameters"].as_u64()
+            < methods["multi-task"]["trained_parameters"].as_u64(),
         "the lower half is frozen"
     );
 
     // The hint works, and so do the other commands on the runs.
-    let hint = ran.stdout.lines().find(|line| line.starts_with("next: ")).expect("a next: line");
-    assert!(hint.contains("camtl predict runs/quickstart/ca-mtl --task sentiment"), "{hint}");
+    let hint = ran
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("next: "))
+        .expect("a next: line");
+    assert!(
+        hint.contains("camtl predict runs/quickstart/ca-mtl --task sentiment"),
+        "{hint}"
+    );
     let sentence = hint.split('\'').nth(1).expect("a quoted sentence");
     let arguments = ["predict", "runs/quickstart/ca-mtl", "--task", "sentiment"];
     let answer = dir.run_with_input(arguments, sentence.as_bytes()).success();
     assert_eq!(answer.stdout.lines().count(), 2);
-    let eval = dir.run(["eval", "runs/quickstart/ca-mtl", "--split", "test", "--json"]).success();
+    let eval = dir
+        .run([
+            "eval",
+            "runs/quickstart/ca-mtl",
+            "--split",
+            "test",
+            "--json",
+        ])
+        .success();
     let eval: Value = serde_json::from_str(&eval.stdout).unwrap();
     assert_eq!(eval["tasks"], first["tasks"]);
-    dir.run(["report", "runs/quickstart/ca-mtl", "runs/quickstart/multi-task"]).success();
+    dir.run([
+        "report",
+        "runs/quickstart/ca-mtl",
+        "runs/quickstart/multi-task",
+    ])
+    .success();
 
     // Again: the same figures in place of the earlier ones.
     dir.write("runs/quickstart/ca-mtl/mark", "of the first");
@@ -87,8 +140,15 @@ fn it_never_replaces_what_is_not_its_own() {
     dir.write("mine/summary.json", "{}");
     let mut arguments = TINY.to_vec();
     arguments.extend(["--run", "mine"]);
-    dir.run(arguments).fails_with(2, &["mine exists and is no result of an earlier quickstart", "hint:"]);
+    dir.run(arguments).fails_with(
+        2,
+        &[
+            "mine exists and is no result of an earlier quickstart",
+            "hint:",
+        ],
+    );
     assert_eq!(dir.names("mine"), ["summary.json"]);
-    dir.run(["quickstart", "--threads", "0"]).fails_with(2, &["--threads is 0"]);
+    dir.run(["quickstart", "--threads", "0"])
+        .fails_with(2, &["--threads is 0"]);
     assert_eq!(dir.names("."), ["mine"]);
 }

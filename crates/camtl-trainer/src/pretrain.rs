@@ -36,10 +36,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use camtl_data::random::{Stream, derive_seed};
 use camtl_data::{EncodedSplit, TextTokenizer};
-use camtl_model::{EncoderConfig, Freeze, MethodConfig, Model, ModelConfig, ModelError, ModelInput, TaskHead};
+use camtl_model::{
+    EncoderConfig, Freeze, MethodConfig, Model, ModelConfig, ModelError, ModelInput, TaskHead,
+};
 use camtl_ops::{
-    AdamWOptions, AdamWState, DropoutStream, OpsError, Packing, adamw_flat, clip_coefficient, grad_norm,
-    set_grad_view,
+    AdamWOptions, AdamWState, DropoutStream, OpsError, Packing, adamw_flat, clip_coefficient,
+    grad_norm, set_grad_view,
 };
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
@@ -107,7 +109,9 @@ pub enum PretrainError {
         expected: &'static str,
     },
     /// The corpus holds nothing to learn from.
-    #[error("the corpus has no sequence with a token other than the special ones; give it some text")]
+    #[error(
+        "the corpus has no sequence with a token other than the special ones; give it some text"
+    )]
     EmptyCorpus,
     /// The loss is no longer a number.
     #[error("the loss of step {step} is {loss}; lower the learning rate of the warm start")]
@@ -139,7 +143,14 @@ pub enum PretrainError {
 impl From<tch::TchError> for PretrainError {
     fn from(error: tch::TchError) -> Self {
         // libtorch appends its C++ backtrace; the first line says what happened.
-        Self::Torch(error.to_string().lines().next().unwrap_or_default().to_owned())
+        Self::Torch(
+            error
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        )
     }
 }
 
@@ -174,40 +185,96 @@ pub fn pretrain(
     let mut head_state = AdamWState::new(&head.flat)?;
     for step in 0..options.steps {
         if stop.load(Ordering::SeqCst) {
-            return Err(PretrainError::Stopped { step, steps: options.steps });
+            return Err(PretrainError::Stopped {
+                step,
+                steps: options.steps,
+            });
         }
         let batch = masker.next_batch();
-        let packing = Packing::new(&batch.cu_seqlens, &vec![0; batch.cu_seqlens.len() - 1], Device::Cpu)?;
-        let input = ModelInput::new(&batch.input_ids, &batch.token_type_ids, &batch.position_ids, packing)?;
+        let packing = Packing::new(
+            &batch.cu_seqlens,
+            &vec![0; batch.cu_seqlens.len() - 1],
+            Device::Cpu,
+        )?;
+        let input = ModelInput::new(
+            &batch.input_ids,
+            &batch.token_type_ids,
+            &batch.position_ids,
+            packing,
+        )?;
         let seed = derive_seed(options.seed, "pretrain/dropout", step);
         let mut dropout = DropoutStream::new(encoder.hidden_dropout_prob, seed);
         model.parameters().zero_grad()?;
         let _ = head.flat_grad.f_zero_()?;
         let output = model.forward_all(&input, Some(&mut dropout))?;
-        let hidden = output.sequence.ok_or_else(|| PretrainError::Torch("no hidden states".to_owned()))?;
+        let hidden = output
+            .sequence
+            .ok_or_else(|| PretrainError::Torch("no hidden states".to_owned()))?;
         let (loss, accuracy) = head.loss(&hidden, &batch, encoder.layer_norm_eps)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
-            return Err(PretrainError::NonFinite { step: step + 1, loss: value });
+            return Err(PretrainError::NonFinite {
+                step: step + 1,
+                loss: value,
+            });
         }
         loss.f_backward()?;
-        let norms = [grad_norm(&model.parameters().flat_grad())?, grad_norm(&head.flat_grad)?];
-        let clip = clip_coefficient(&no_grad(|| Tensor::f_stack(&norms, 0)?.f_norm())?, options.max_grad_norm)?;
-        let adamw = AdamWOptions { lr: learning_rate(options, step), ..AdamWOptions::default() };
+        let norms = [
+            grad_norm(&model.parameters().flat_grad())?,
+            grad_norm(&head.flat_grad)?,
+        ];
+        let clip = clip_coefficient(
+            &no_grad(|| Tensor::f_stack(&norms, 0)?.f_norm())?,
+            options.max_grad_norm,
+        )?;
+        let adamw = AdamWOptions {
+            lr: learning_rate(options, step),
+            ..AdamWOptions::default()
+        };
         let (mut flat, gradient) = (model.parameters().flat(), model.parameters().flat_grad());
-        adamw_flat(&mut encoder_state, &mut flat, &gradient, &adamw, Some(&clip))?;
-        adamw_flat(&mut head_state, &mut head.flat, &head.flat_grad, &adamw, Some(&clip))?;
-        observe(&PretrainStep { step: step + 1, loss: value, accuracy, tokens: batch.input_ids.len() });
+        adamw_flat(
+            &mut encoder_state,
+            &mut flat,
+            &gradient,
+            &adamw,
+            Some(&clip),
+        )?;
+        adamw_flat(
+            &mut head_state,
+            &mut head.flat,
+            &head.flat_grad,
+            &adamw,
+            Some(&clip),
+        )?;
+        observe(&PretrainStep {
+            step: step + 1,
+            loss: value,
+            accuracy,
+            tokens: batch.input_ids.len(),
+        });
     }
     Ok(model)
 }
 
 fn check(options: &PretrainOptions) -> Result<(), PretrainError> {
     let require = |holds: bool, field, value: String, expected| {
-        if holds { Ok(()) } else { Err(PretrainError::Option { field, value, expected }) }
+        if holds {
+            Ok(())
+        } else {
+            Err(PretrainError::Option {
+                field,
+                value,
+                expected,
+            })
+        }
     };
     let positive = |value: f64| value.is_finite() && value > 0.0;
-    require(options.batch_size > 0, "batch_size", options.batch_size.to_string(), "at least 1")?;
+    require(
+        options.batch_size > 0,
+        "batch_size",
+        options.batch_size.to_string(),
+        "at least 1",
+    )?;
     require(
         positive(options.learning_rate),
         "learning_rate",
@@ -287,7 +354,13 @@ impl<'a> Masker<'a> {
             tokenizer.mask_id(),
         ];
         let usable: Vec<usize> = (0..corpus.len())
-            .filter(|index| corpus.get(*index).input_ids.iter().any(|id| !special.contains(id)))
+            .filter(|index| {
+                corpus
+                    .get(*index)
+                    .input_ids
+                    .iter()
+                    .any(|id| !special.contains(id))
+            })
             .collect();
         if usable.is_empty() {
             return Err(PretrainError::EmptyCorpus);
@@ -306,7 +379,10 @@ impl<'a> Masker<'a> {
     }
 
     fn next_batch(&mut self) -> MaskedBatch {
-        let mut batch = MaskedBatch { cu_seqlens: vec![0], ..MaskedBatch::default() };
+        let mut batch = MaskedBatch {
+            cu_seqlens: vec![0],
+            ..MaskedBatch::default()
+        };
         for _ in 0..self.batch_size {
             if self.next == self.order.len() {
                 self.stream.shuffle(&mut self.order);
@@ -323,13 +399,18 @@ impl<'a> Masker<'a> {
     fn append(&mut self, index: usize, batch: &mut MaskedBatch) {
         let example = self.corpus.get(index);
         let start = batch.input_ids.len();
-        batch.input_ids.extend(example.input_ids.iter().map(|id| i64::from(*id)));
-        batch.token_type_ids.extend(example.token_type_ids.iter().map(|id| i64::from(*id)));
+        batch
+            .input_ids
+            .extend(example.input_ids.iter().map(|id| i64::from(*id)));
+        batch
+            .token_type_ids
+            .extend(example.token_type_ids.iter().map(|id| i64::from(*id)));
         batch.position_ids.extend(0..example.input_ids.len() as i64);
         batch.cu_seqlens.push(batch.input_ids.len() as i64);
 
-        let mut places: Vec<usize> =
-            (0..example.input_ids.len()).filter(|at| !self.special.contains(&example.input_ids[*at])).collect();
+        let mut places: Vec<usize> = (0..example.input_ids.len())
+            .filter(|at| !self.special.contains(&example.input_ids[*at]))
+            .collect();
         let wanted = (places.len() as f64 * self.mask_probability).round() as usize;
         self.stream.shuffle(&mut places);
         places.truncate(wanted.max(1));
@@ -382,9 +463,15 @@ impl MaskedLmHead {
         let mut take = |shape: &[i64]| -> Result<Tensor, PretrainError> {
             let length: i64 = shape.iter().product();
             // `detach` keeps the memory and makes the view an autograd leaf.
-            let mut leaf =
-                flat.f_narrow(0, offset, length)?.f_view(shape)?.f_detach()?.f_set_requires_grad(true)?;
-            set_grad_view(&mut leaf, &flat_grad.f_narrow(0, offset, length)?.f_view(shape)?)?;
+            let mut leaf = flat
+                .f_narrow(0, offset, length)?
+                .f_view(shape)?
+                .f_detach()?
+                .f_set_requires_grad(true)?;
+            set_grad_view(
+                &mut leaf,
+                &flat_grad.f_narrow(0, offset, length)?.f_view(shape)?,
+            )?;
             offset += length;
             Ok(leaf)
         };
@@ -400,28 +487,57 @@ impl MaskedLmHead {
             Ok(())
         })?;
 
-        let mut embeddings =
-            model.parameters().tensor(WORD_EMBEDDINGS)?.f_detach()?.f_set_requires_grad(true)?;
+        let mut embeddings = model
+            .parameters()
+            .tensor(WORD_EMBEDDINGS)?
+            .f_detach()?
+            .f_set_requires_grad(true)?;
         let gradient = model
             .parameters()
             .grad(WORD_EMBEDDINGS)?
             .ok_or_else(|| PretrainError::Torch(format!("`{WORD_EMBEDDINGS}` is frozen")))?;
         set_grad_view(&mut embeddings, &gradient)?;
-        Ok(Self { flat, flat_grad, dense_weight, dense_bias, norm_weight, norm_bias, output_bias, embeddings })
+        Ok(Self {
+            flat,
+            flat_grad,
+            dense_weight,
+            dense_bias,
+            norm_weight,
+            norm_bias,
+            output_bias,
+            embeddings,
+        })
     }
 
     /// Mean cross-entropy over the chosen rows of `hidden` [N, D], and the share that was right.
-    fn loss(&self, hidden: &Tensor, batch: &MaskedBatch, eps: f64) -> Result<(Tensor, f64), PretrainError> {
+    fn loss(
+        &self,
+        hidden: &Tensor,
+        batch: &MaskedBatch,
+        eps: f64,
+    ) -> Result<(Tensor, f64), PretrainError> {
         let width = hidden.size().last().copied().unwrap_or(0);
         let rows = hidden.f_index_select(0, &Tensor::f_from_slice(&batch.rows)?)?;
         let targets = Tensor::f_from_slice(&batch.targets)?;
         let transformed = rows
             .f_linear(&self.dense_weight, Some(&self.dense_bias))?
             .f_gelu("none")?
-            .f_layer_norm([width], Some(&self.norm_weight), Some(&self.norm_bias), eps, false)?;
+            .f_layer_norm(
+                [width],
+                Some(&self.norm_weight),
+                Some(&self.norm_bias),
+                eps,
+                false,
+            )?;
         let logits = transformed.f_linear(&self.embeddings, Some(&self.output_bias))?;
-        let right = no_grad(|| logits.f_argmax(-1, false)?.f_eq_tensor(&targets)?.f_mean(Kind::Float))?;
-        let loss = logits.f_cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0)?;
+        let right = no_grad(|| {
+            logits
+                .f_argmax(-1, false)?
+                .f_eq_tensor(&targets)?
+                .f_mean(Kind::Float)
+        })?;
+        let loss =
+            logits.f_cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0)?;
         Ok((loss, right.f_double_value(&[])?))
     }
 }

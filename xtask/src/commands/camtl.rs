@@ -50,6 +50,8 @@ pub(super) fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let binary = cargo::build_camtl(&root)?;
     let mut command = Command::new(binary);
     command.arg(name).args(args).args(extra).current_dir(&cwd);
+    // So that its hints can be copied as they are.
+    command.env("CAMTL_COMMAND", "cargo xtask");
     if let Some(value) = library_path(&root) {
         command.env("LD_LIBRARY_PATH", value);
     }

@@ -39,15 +39,25 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
         }
         let dataset = run.load(task, splits.clone(), args.data_dir.as_deref())?;
         for split in &splits {
-            let result = evaluate(&run.model, &dataset, task, split, run.config.eval.batch_tokens)?;
+            let result = evaluate(
+                &run.model,
+                &dataset,
+                task,
+                split,
+                run.config.eval.batch_tokens,
+            )?;
             *examples.entry(spec.name.clone()).or_insert(0) += result.examples;
             add_scores(&mut table, &result, &args.split);
         }
         evaluated.push(spec);
     }
     if evaluated.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!("no task of {} has a split `{}`", args.run.display(), args.split))
-            .hint("--split names one, e.g. --split dev"));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "no task of {} has a split `{}`",
+            args.run.display(),
+            args.split
+        ))
+        .hint("--split names one, e.g. --split dev"));
     }
     let average = summary::average(&table, &evaluated, run.config.eval.glue_average);
     let sigma = task_sigma(&table)?;
@@ -71,5 +81,9 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
 /// The split and its variants: `dev` means `dev` and `dev_mismatched`.
 fn splits(spec: &TaskSpec, wanted: &str) -> Vec<String> {
     let variant = format!("{wanted}_");
-    spec.files.keys().filter(|name| *name == wanted || name.starts_with(&variant)).cloned().collect()
+    spec.files
+        .keys()
+        .filter(|name| *name == wanted || name.starts_with(&variant))
+        .cloned()
+        .collect()
 }

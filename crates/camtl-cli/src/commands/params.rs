@@ -42,7 +42,12 @@ fn as_json(encoder: &str, report: &ParameterReport) -> Value {
     let modules: Map<String, Value> = report
         .modules
         .iter()
-        .map(|count| (count.module.name().to_owned(), json!({"total": count.total, "trained": count.trained})))
+        .map(|count| {
+            (
+                count.module.name().to_owned(),
+                json!({"total": count.total, "trained": count.trained}),
+            )
+        })
         .collect();
     json!({
         "encoder": encoder,
@@ -72,7 +77,12 @@ fn as_table(encoder: &str, report: &ParameterReport) -> String {
         ]);
     }
     modules.rule();
-    modules.row(["total".to_owned(), thousands(report.total), thousands(report.trained), share(report.total)]);
+    modules.row([
+        "total".to_owned(),
+        thousands(report.total),
+        thousands(report.trained),
+        share(report.total),
+    ]);
 
     let mut figures = PlainTable::new(["figure", "value"]);
     let mut row = |name: &str, value: String| {
@@ -81,8 +91,22 @@ fn as_table(encoder: &str, report: &ParameterReport) -> String {
     row("backbone (plain encoder)", thousands(report.backbone));
     row("total / backbone", format!("{:.3}", report.total_ratio));
     row("trained / backbone", format!("{:.3}", report.trained_ratio));
-    row("backbone frozen", format!("{:.1} %", 100.0 * report.backbone_frozen_share()));
-    row("trained per task / backbone", format!("{:.2} %", report.trained_per_task_percent));
-    row("one more binary task adds", thousands(report.marginal_per_task));
-    format!("{encoder}, {} tasks\n\n{}\n{}", report.tasks, modules.render(), figures.render())
+    row(
+        "backbone frozen",
+        format!("{:.1} %", 100.0 * report.backbone_frozen_share()),
+    );
+    row(
+        "trained per task / backbone",
+        format!("{:.2} %", report.trained_per_task_percent),
+    );
+    row(
+        "one more binary task adds",
+        thousands(report.marginal_per_task),
+    );
+    format!(
+        "{encoder}, {} tasks\n\n{}\n{}",
+        report.tasks,
+        modules.render(),
+        figures.render()
+    )
 }

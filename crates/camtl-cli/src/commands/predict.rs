@@ -24,12 +24,23 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
     let task = run.task_index(&args.task)?;
     let (reader, origin, chunk): (Box<dyn BufRead>, String, usize) = match &args.input {
         Some(path) => {
-            let file = File::open(path).or_usage(|| format!("cannot open the input {}", path.display()))?;
-            (Box::new(BufReader::new(file)), path.display().to_string(), CHUNK)
+            let file = File::open(path)
+                .or_usage(|| format!("cannot open the input {}", path.display()))?;
+            (
+                Box::new(BufReader::new(file)),
+                path.display().to_string(),
+                CHUNK,
+            )
         }
         // Someone typing wants each answer at once.
-        None if io::stdin().is_terminal() => (Box::new(io::stdin().lock()), "standard input".to_owned(), 1),
-        None => (Box::new(io::stdin().lock()), "standard input".to_owned(), CHUNK),
+        None if io::stdin().is_terminal() => {
+            (Box::new(io::stdin().lock()), "standard input".to_owned(), 1)
+        }
+        None => (
+            Box::new(io::stdin().lock()),
+            "standard input".to_owned(),
+            CHUNK,
+        ),
     };
     let lines = TextLines::new(reader, &origin, &run.specs[task], args.input_format);
     match &args.output {
@@ -38,10 +49,20 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
             answer(&run, task, lines, chunk, args, &mut out)?;
         }
         Some(path) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             let context = || format!("cannot write {}", path.display());
             let mut file = NamedTempFile::new_in(folder).or_usage(context)?;
-            answer(&run, task, lines, chunk, args, &mut io::BufWriter::new(file.as_file_mut()))?;
+            answer(
+                &run,
+                task,
+                lines,
+                chunk,
+                args,
+                &mut io::BufWriter::new(file.as_file_mut()),
+            )?;
             file.as_file().sync_all().or_work(context)?;
             crate::staged::readable_by_others(file.as_file()).or_work(context)?;
             file.persist(path).or_work(context)?;
@@ -66,7 +87,9 @@ fn answer<R: BufRead>(
     loop {
         let (examples, error) = lines.next_chunk(chunk);
         if !examples.is_empty() {
-            let encoded = run.tokenizer.encode_all(&examples, run.config.data.max_length)?;
+            let encoded = run
+                .tokenizer
+                .encode_all(&examples, run.config.data.max_length)?;
             let predictions = predict(&run.model, task, &encoded, run.config.eval.batch_tokens)?;
             let mut text = String::new();
             for prediction in &predictions {
@@ -101,7 +124,8 @@ fn forms(spec: &TaskSpec) -> &'static str {
 }
 
 fn label_name(spec: &TaskSpec, label: u32) -> String {
-    spec.label_name(label).map_or_else(|| label.to_string(), str::to_owned)
+    spec.label_name(label)
+        .map_or_else(|| label.to_string(), str::to_owned)
 }
 
 fn header(spec: &TaskSpec) -> String {
@@ -120,7 +144,10 @@ fn header(spec: &TaskSpec) -> String {
 
 fn tsv_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
     match prediction {
-        Prediction::Class { label, probabilities } => {
+        Prediction::Class {
+            label,
+            probabilities,
+        } => {
             text.push_str(&label_name(spec, *label));
             for probability in probabilities {
                 let _ = write!(text, "\t{probability:.6}");
@@ -135,7 +162,10 @@ fn tsv_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
 
 fn json_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
     let value = match prediction {
-        Prediction::Class { label, probabilities } => {
+        Prediction::Class {
+            label,
+            probabilities,
+        } => {
             let probabilities: Map<String, Value> = (0u32..)
                 .zip(probabilities)
                 .map(|(class, probability)| (label_name(spec, class), json!(probability)))

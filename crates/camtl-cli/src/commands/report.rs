@@ -26,7 +26,11 @@ struct Run {
 
 /// Runs the command.
 pub(crate) fn run(args: &ReportArgs) -> Outcome {
-    let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
+    let runs = args
+        .runs
+        .iter()
+        .map(|dir| Run::read(dir))
+        .collect::<Result<Vec<_>, _>>()?;
     if args.json {
         let report: Vec<Value> = runs.iter().map(Run::as_json).collect();
         output::result(&serde_json::to_string_pretty(&report)?)?;
@@ -41,17 +45,17 @@ impl Run {
         let config = trained::read_config(dir)?;
         let path = dir.join(SUMMARY_FILE);
         let raw: Option<Value> = match std::fs::read(&path) {
-            Ok(bytes) => {
-                Some(serde_json::from_slice(&bytes).or_work(|| format!("{} is not JSON", path.display()))?)
-            }
+            Ok(bytes) => Some(
+                serde_json::from_slice(&bytes)
+                    .or_work(|| format!("{} is not JSON", path.display()))?,
+            ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).or_work(|| format!("cannot read {}", path.display())),
         };
         let summary = match &raw {
-            Some(raw) => Some(
-                serde_json::from_value(raw.clone())
-                    .or_work(|| format!("{} is no summary of this version of camtl", path.display()))?,
-            ),
+            Some(raw) => Some(serde_json::from_value(raw.clone()).or_work(|| {
+                format!("{} is no summary of this version of camtl", path.display())
+            })?),
             None => None,
         };
         let path = dir.join(EVENTS_FILE);
@@ -59,22 +63,39 @@ impl Run {
             true => read_events(&path).or_work(|| format!("cannot read {}", path.display()))?,
             false => Vec::new(),
         };
-        Ok(Self { dir: dir.to_path_buf(), config, summary, raw, events })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            config,
+            summary,
+            raw,
+            events,
+        })
     }
 
     /// The run folder's name, short enough for a column.
     fn name(&self) -> String {
         let name = self.dir.components().next_back();
-        name.map_or_else(|| self.dir.display().to_string(), |name| name.as_os_str().to_string_lossy().into_owned())
+        name.map_or_else(
+            || self.dir.display().to_string(),
+            |name| name.as_os_str().to_string_lossy().into_owned(),
+        )
     }
 
     /// `finished`, `stopped early` or how far it got.
     fn state(&self) -> String {
         if self.summary.is_some() {
-            let early = self.events.iter().any(|event| matches!(event, Event::EarlyStopped { .. }));
+            let early = self
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::EarlyStopped { .. }));
             return if early { "stopped early" } else { "finished" }.to_owned();
         }
-        let step = self.events.iter().filter_map(Event::step).max().unwrap_or(0);
+        let step = self
+            .events
+            .iter()
+            .filter_map(Event::step)
+            .max()
+            .unwrap_or(0);
         format!("at step {}", thousands(step))
     }
 
@@ -83,9 +104,12 @@ impl Run {
         match &self.summary {
             Some(summary) => Some((&summary.tasks, summary.average, summary.task_sigma)),
             None => self.events.iter().rev().find_map(|event| match event {
-                Event::Evaluated { tasks, average, task_sigma, .. } => {
-                    Some((tasks, Some(*average), Some(*task_sigma)))
-                }
+                Event::Evaluated {
+                    tasks,
+                    average,
+                    task_sigma,
+                    ..
+                } => Some((tasks, Some(*average), Some(*task_sigma))),
                 _ => None,
             }),
         }
@@ -108,9 +132,12 @@ impl Run {
 
 /// One column per run: scores, then parameters, data and speed.
 fn overview(runs: &[Run]) -> String {
-    let mut table = PlainTable::new(std::iter::once(String::new()).chain(runs.iter().map(Run::name)));
+    let mut table =
+        PlainTable::new(std::iter::once(String::new()).chain(runs.iter().map(Run::name)));
     let mut add = |name: &str, value: &dyn Fn(&Run) -> Option<String>| {
-        let cells = runs.iter().map(|run| value(run).unwrap_or_else(|| "-".to_owned()));
+        let cells = runs
+            .iter()
+            .map(|run| value(run).unwrap_or_else(|| "-".to_owned()));
         table.row(std::iter::once(name.to_owned()).chain(cells));
     };
     add("state", &|run| Some(run.state()));
@@ -127,21 +154,41 @@ fn overview(runs: &[Run]) -> String {
     }
     rows.sort();
     for (task, metric) in rows {
-        add(&format!("{task} {metric}"), &|run| Some(score(*run.scores()?.0.get(task)?.get(metric)?)));
+        add(&format!("{task} {metric}"), &|run| {
+            Some(score(*run.scores()?.0.get(task)?.get(metric)?))
+        });
     }
     add("average", &|run| Some(score(run.scores()?.1?)));
     add("task σ", &|run| Some(score(run.scores()?.2?)));
     add("sampler", &|run| Some(run.config.sampler.name().to_owned()));
     add("steps", &|run| Some(thousands(run.summary.as_ref()?.steps)));
-    add("parameters", &|run| Some(thousands(run.summary.as_ref()?.params.total)));
-    add("trained", &|run| Some(thousands(run.summary.as_ref()?.params.trained)));
-    add("trained per task", &|run| {
-        Some(format!("{:.2} %", run.summary.as_ref()?.params.trained_per_task_percent))
+    add("parameters", &|run| {
+        Some(thousands(run.summary.as_ref()?.params.total))
     });
-    add("distinct data", &|run| Some(percent(run.summary.as_ref()?.data.distinct_fraction)));
-    add("gradient data", &|run| Some(percent(run.summary.as_ref()?.data.gradient_fraction)));
-    add("examples/s", &|run| Some(format!("{:.1}", run.summary.as_ref()?.throughput.examples_per_s)));
-    add("scoring share", &|run| Some(percent(run.summary.as_ref()?.throughput.scoring_share)));
+    add("trained", &|run| {
+        Some(thousands(run.summary.as_ref()?.params.trained))
+    });
+    add("trained per task", &|run| {
+        Some(format!(
+            "{:.2} %",
+            run.summary.as_ref()?.params.trained_per_task_percent
+        ))
+    });
+    add("distinct data", &|run| {
+        Some(percent(run.summary.as_ref()?.data.distinct_fraction))
+    });
+    add("gradient data", &|run| {
+        Some(percent(run.summary.as_ref()?.data.gradient_fraction))
+    });
+    add("examples/s", &|run| {
+        Some(format!(
+            "{:.1}",
+            run.summary.as_ref()?.throughput.examples_per_s
+        ))
+    });
+    add("scoring share", &|run| {
+        Some(percent(run.summary.as_ref()?.throughput.scoring_share))
+    });
     table.render()
 }
 
@@ -165,7 +212,9 @@ fn history(runs: &[Run]) -> String {
     let header = std::iter::once("average at step".to_owned()).chain(runs.iter().map(Run::name));
     let mut table = PlainTable::new(header);
     for step in steps {
-        let cells = runs.iter().map(|run| average_at(run, step).map_or_else(|| "-".to_owned(), score));
+        let cells = runs
+            .iter()
+            .map(|run| average_at(run, step).map_or_else(|| "-".to_owned(), score));
         table.row(std::iter::once(thousands(step)).chain(cells));
     }
     table.render()

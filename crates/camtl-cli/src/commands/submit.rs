@@ -11,10 +11,10 @@ use camtl_trainer::{Prediction, predict};
 
 use crate::cli::SubmitArgs;
 use crate::failure::{Failure, OrFail, Outcome, SUCCESS};
+use crate::output;
 use crate::staged::StagedFolder;
 use crate::table::{PlainTable, thousands};
 use crate::trained::TrainedRun;
-use crate::output;
 
 /// Splits that a submission cannot do without; others (GLUE's diagnostics) are added if they are there.
 const NEEDED: [&str; 2] = ["test", "test_mismatched"];
@@ -28,15 +28,23 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
         let spec = &run.specs[task];
         let Some(submission) = &spec.submission else {
             if args.tasks.contains(&spec.name) {
-                return Err(Failure::usage(anyhow::anyhow!("task `{}` has no [submission] in its task file", spec.name)));
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "task `{}` has no [submission] in its task file",
+                    spec.name
+                )));
             }
-            tracing::warn!("task `{}` has no [submission] in its task file and is left out", spec.name);
+            tracing::warn!(
+                "task `{}` has no [submission] in its task file and is left out",
+                spec.name
+            );
             continue;
         };
         for (split, name) in &submission.files {
             if let Some(text) = answers(args, &run, task, split, submission)? {
                 if files.iter().any(|(other, _, _)| other == name) {
-                    return Err(Failure::usage(anyhow::anyhow!("two tasks write the file {name}")));
+                    return Err(Failure::usage(anyhow::anyhow!(
+                        "two tasks write the file {name}"
+                    )));
                 }
                 let lines = text.lines().count() - 1;
                 files.push((name.clone(), text, lines));
@@ -56,7 +64,10 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
 
     let mut table = PlainTable::new(["file", "predictions"]);
     for (name, _, lines) in &files {
-        table.row([args.out.join(name).display().to_string(), thousands(*lines as u64)]);
+        table.row([
+            args.out.join(name).display().to_string(),
+            thousands(*lines as u64),
+        ]);
     }
     output::result(&table.render())?;
     Ok(SUCCESS)
@@ -67,10 +78,16 @@ fn check_destination(args: &SubmitArgs, run: &TrainedRun) -> Result<(), Failure>
     let entries = match std::fs::read_dir(&args.out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).or_usage(|| format!("cannot use the folder {}", args.out.display())),
+        Err(error) => {
+            return Err(error).or_usage(|| format!("cannot use the folder {}", args.out.display()));
+        }
     };
-    let ours: Vec<&String> =
-        run.specs.iter().filter_map(|spec| spec.submission.as_ref()).flat_map(|s| s.files.values()).collect();
+    let ours: Vec<&String> = run
+        .specs
+        .iter()
+        .filter_map(|spec| spec.submission.as_ref())
+        .flat_map(|s| s.files.values())
+        .collect();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if !ours.iter().any(|file| **file == name) {
@@ -95,17 +112,22 @@ fn answers(
     let spec = &run.specs[task];
     let data_dir = args.data_dir.as_deref().unwrap_or(&run.config.data.dir);
     let path = spec.split_path(data_dir, split).ok_or_else(|| {
-        Failure::work(anyhow::anyhow!("[submission] of task `{}` names a split `{split}` that it does not have", spec.name))
+        Failure::work(anyhow::anyhow!(
+            "[submission] of task `{}` names a split `{split}` that it does not have",
+            spec.name
+        ))
     })?;
     if !NEEDED.contains(&split) && !path.is_file() {
         tracing::warn!("{} is not there; its file is left out", path.display());
         return Ok(None);
     }
     let dataset = run.load(task, vec![split.to_owned()], args.data_dir.as_deref())?;
-    let examples = dataset
-        .splits
-        .get(split)
-        .ok_or_else(|| Failure::work(anyhow::anyhow!("task `{}`: split `{split}` was not read", spec.name)))?;
+    let examples = dataset.splits.get(split).ok_or_else(|| {
+        Failure::work(anyhow::anyhow!(
+            "task `{}`: split `{split}` was not read",
+            spec.name
+        ))
+    })?;
     if examples.num_skipped_rows() > 0 {
         return Err(Failure::work(anyhow::anyhow!(
             "{}: {} malformed rows; the server wants an answer for every row",
@@ -122,19 +144,24 @@ fn answers(
     Ok(Some(text))
 }
 
-fn spelled(spec: &TaskSpec, submission: &Submission, prediction: &Prediction) -> Result<String, Failure> {
+fn spelled(
+    spec: &TaskSpec,
+    submission: &Submission,
+    prediction: &Prediction,
+) -> Result<String, Failure> {
     match (prediction, &spec.kind) {
         (Prediction::Class { label, .. }, _) => {
-            let name = spec
-                .label_name(*label)
-                .ok_or_else(|| Failure::work(anyhow::anyhow!("task `{}` has no class {label}", spec.name)))?;
+            let name = spec.label_name(*label).ok_or_else(|| {
+                Failure::work(anyhow::anyhow!("task `{}` has no class {label}", spec.name))
+            })?;
             Ok(submission.spelling(name).to_owned())
         }
         (Prediction::Score { score }, TaskKind::Regression { min, max }) => {
             Ok(format!("{:.3}", score.clamp(*min, *max)))
         }
-        (Prediction::Score { .. }, _) => {
-            Err(Failure::work(anyhow::anyhow!("task `{}` predicts labels, but its head gives scores", spec.name)))
-        }
+        (Prediction::Score { .. }, _) => Err(Failure::work(anyhow::anyhow!(
+            "task `{}` predicts labels, but its head gives scores",
+            spec.name
+        ))),
     }
 }

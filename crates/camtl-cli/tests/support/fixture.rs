@@ -17,7 +17,9 @@ const HIDDEN: i64 = 32;
 const MAX_LENGTH: usize = 16;
 const GOOD: [&str; 4] = ["warm", "bright", "kind", "sweet"];
 const BAD: [&str; 4] = ["cold", "dull", "harsh", "bitter"];
-const PLAIN: [&str; 8] = ["river", "stone", "house", "road", "cloud", "bread", "night", "field"];
+const PLAIN: [&str; 8] = [
+    "river", "stone", "house", "road", "cloud", "bread", "night", "field",
+];
 
 /// A linear congruential generator: all that a fixture needs.
 pub struct Dice(u64);
@@ -28,7 +30,10 @@ impl Dice {
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % n
     }
 
@@ -61,7 +66,11 @@ pub fn order(count: usize, seed: u64) -> Vec<(String, String, &'static str)> {
                 1 => (dice.pick(&GOOD), "praise"),
                 _ => (dice.pick(&BAD), "blame"),
             };
-            (format!("{a} {}", dice.pick(&PLAIN)), format!("{b} {}", dice.pick(&PLAIN)), label)
+            (
+                format!("{a} {}", dice.pick(&PLAIN)),
+                format!("{b} {}", dice.pick(&PLAIN)),
+                label,
+            )
         })
         .collect()
 }
@@ -73,8 +82,15 @@ pub fn overlap(count: usize, seed: u64) -> Vec<(String, String, f32)> {
         .map(|_| {
             let words: Vec<&str> = (0..3).map(|_| dice.pick(&PLAIN)).collect();
             let kept = dice.below(4);
-            let other: Vec<&str> =
-                (0..3).map(|at| if at < kept { words[at] } else { dice.pick(&BAD) }).collect();
+            let other: Vec<&str> = (0..3)
+                .map(|at| {
+                    if at < kept {
+                        words[at]
+                    } else {
+                        dice.pick(&BAD)
+                    }
+                })
+                .collect();
             (words.join(" "), other.join(" "), kept as f32 * 5.0 / 3.0)
         })
         .collect()
@@ -100,9 +116,15 @@ impl Dir {
             .chain([".", "##s", "unusual"])
             .collect();
         self.write("encoder/vocab.txt", format!("{}\n", vocab.join("\n")));
-        self.write("encoder/tokenizer_config.json", "{\"do_lower_case\": true}\n");
+        self.write(
+            "encoder/tokenizer_config.json",
+            "{\"do_lower_case\": true}\n",
+        );
         let encoder = EncoderConfig::bert(vocab.len() as i64, HIDDEN, 2, 4, 64, MAX_LENGTH as i64);
-        self.write("encoder/config.json", serde_json::to_vec_pretty(&encoder).expect("JSON"));
+        self.write(
+            "encoder/config.json",
+            serde_json::to_vec_pretty(&encoder).expect("JSON"),
+        );
         let model = Model::new(
             &ModelConfig {
                 encoder,
@@ -119,21 +141,43 @@ impl Dir {
             .parameters()
             .entries()
             .iter()
-            .filter_map(|entry| Some((entry.name.clone(), entry.name.strip_prefix("bert.")?.to_owned())))
+            .filter_map(|entry| {
+                Some((
+                    entry.name.clone(),
+                    entry.name.strip_prefix("bert.")?.to_owned(),
+                ))
+            })
             .map(|(name, plain)| {
-                let tensor = model.parameters().tensor(&name).expect("a parameter").contiguous();
+                let tensor = model
+                    .parameters()
+                    .tensor(&name)
+                    .expect("a parameter")
+                    .contiguous();
                 let shape: Vec<usize> = tensor.size().iter().map(|n| *n as usize).collect();
                 let values = Vec::<f32>::try_from(tensor.flatten(0, -1)).expect("floats");
-                (plain, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+                (
+                    plain,
+                    shape,
+                    values
+                        .iter()
+                        .flat_map(|value| value.to_le_bytes())
+                        .collect(),
+                )
             })
             .collect();
         let views: Vec<(&str, TensorView<'_>)> = tensors
             .iter()
             .map(|(name, shape, bytes)| {
-                (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a view"))
+                (
+                    name.as_str(),
+                    TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a view"),
+                )
             })
             .collect();
-        self.write("encoder/model.safetensors", safetensors::serialize(views, None).expect("safetensors"));
+        self.write(
+            "encoder/model.safetensors",
+            safetensors::serialize(views, None).expect("safetensors"),
+        );
     }
 
     /// The three tasks, with so many training and development examples of `mood`.
@@ -145,16 +189,23 @@ impl Dir {
             }
             self.write(&format!("data/mood/{split}.tsv"), file);
         }
-        for (split, count, seed) in
-            [("train", train / 2, 4), ("dev", dev / 2, 5), ("dev-mm", dev / 3, 6), ("test", dev / 3, 7)]
-        {
+        for (split, count, seed) in [
+            ("train", train / 2, 4),
+            ("dev", dev / 2, 5),
+            ("dev-mm", dev / 3, 6),
+            ("test", dev / 3, 7),
+        ] {
             let mut file = String::from("id\tfirst\tsecond\tlabel\n");
             for (row, (a, b, label)) in order(count, seed).into_iter().enumerate() {
                 let _ = writeln!(file, "{row}\t{a}\t{b}\t{label}");
             }
             self.write(&format!("data/order/{split}.tsv"), file);
         }
-        for (split, count, seed) in [("train", train / 2, 8), ("dev", dev / 2, 9), ("test", dev / 3, 10)] {
+        for (split, count, seed) in [
+            ("train", train / 2, 8),
+            ("dev", dev / 2, 9),
+            ("test", dev / 3, 10),
+        ] {
             let mut file = String::new();
             for (a, b, score) in overlap(count, seed) {
                 let row = serde_json::json!({"one": a, "two": b, "score": score});

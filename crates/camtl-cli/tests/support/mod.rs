@@ -1,6 +1,10 @@
 //! Shared by the command-line tests: a work folder, and the binary driven in it.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary has its own copy and uses a part of it"
+)]
 
 pub mod fixture;
 
@@ -24,7 +28,9 @@ pub struct Ran {
 
 impl Dir {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
@@ -53,7 +59,13 @@ impl Dir {
         let path = self.path(relative);
         let mut names: Vec<String> = std::fs::read_dir(&path)
             .unwrap_or_else(|e| panic!("list {}: {e}", path.display()))
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         names.sort();
         names
@@ -66,6 +78,7 @@ impl Dir {
             .args(arguments)
             .current_dir(self.folder.path())
             .env_remove("CAMTL_LOG")
+            .env_remove("CAMTL_COMMAND")
             .env("OMP_NUM_THREADS", "2")
             .env("COLUMNS", "100")
             .stdin(Stdio::null())
@@ -82,7 +95,11 @@ impl Dir {
     }
 
     /// Runs the binary with this text on standard input.
-    pub fn run_with_input<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
+    pub fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Ran {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped());
         let shown = format!("{command:?}");
@@ -129,7 +146,10 @@ impl Ran {
         assert!(self.stderr.contains("error:"), "no error: line\n{self}");
         assert!(!self.stderr.contains("panicked"), "a panic\n{self}");
         for text in texts {
-            assert!(self.stderr.contains(text), "standard error lacks {text:?}\n{self}");
+            assert!(
+                self.stderr.contains(text),
+                "standard error lacks {text:?}\n{self}"
+            );
         }
         assert_eq!(self.stdout, "", "stray output\n{self}");
         self

@@ -9,8 +9,8 @@ use super::methods::MethodResult;
 use super::plan::{BATCH, Method, Plan};
 use super::suite::{Suite, WarmStart};
 use crate::failure::{Failure, OrFail};
-use crate::table::{PlainTable, percent, score, thousands};
 use crate::output;
+use crate::table::{PlainTable, percent, score, thousands};
 
 /// The methods side by side.
 pub(super) struct Comparison {
@@ -36,11 +36,28 @@ impl Comparison {
             .iter()
             .map(|dataset| {
                 let size = |split: &str| dataset.splits.get(split).map_or(0, |split| split.len());
-                let metrics = dataset.spec.metrics.iter().map(|metric| metric.name()).collect();
-                (dataset.spec.name.clone(), metrics, size("train"), size("test"))
+                let metrics = dataset
+                    .spec
+                    .metrics
+                    .iter()
+                    .map(|metric| metric.name())
+                    .collect();
+                (
+                    dataset.spec.name.clone(),
+                    metrics,
+                    size("train"),
+                    size("test"),
+                )
             })
             .collect();
-        Ok(Self { seed: plan.seed, threads: plan.threads, warm_start, rows, methods, sample: suite.sample.clone() })
+        Ok(Self {
+            seed: plan.seed,
+            threads: plan.threads,
+            warm_start,
+            rows,
+            methods,
+            sample: suite.sample.clone(),
+        })
     }
 
     /// `summary.json`: that of the CA-MTL run, with a `comparison` object.
@@ -55,7 +72,12 @@ impl Comparison {
         let methods = self
             .methods
             .iter()
-            .map(|result| Ok((result.method.folder().to_owned(), serde_json::to_value(result)?)))
+            .map(|result| {
+                Ok((
+                    result.method.folder().to_owned(),
+                    serde_json::to_value(result)?,
+                ))
+            })
             .collect::<Result<Map<String, Value>, serde_json::Error>>()?;
         summary["comparison"] = json!({
             "split": "test",
@@ -80,8 +102,11 @@ impl Comparison {
         let best = |value: &dyn Fn(&MethodResult) -> Option<f64>| {
             self.methods.iter().filter_map(value).max_by(f64::total_cmp)
         };
-        let mut table =
-            PlainTable::new(["held-out scores"].into_iter().chain(Method::ALL.iter().map(|method| method.title())));
+        let mut table = PlainTable::new(
+            ["held-out scores"]
+                .into_iter()
+                .chain(Method::ALL.iter().map(|method| method.title())),
+        );
         let mut scores = |name: String, value: &dyn Fn(&MethodResult) -> Option<f64>| {
             let best = best(value);
             let cells = self.methods.iter().map(|result| match value(result) {
@@ -93,7 +118,9 @@ impl Comparison {
         };
         for (task, metrics, _, _) in &self.rows {
             for metric in metrics {
-                scores(format!("{task} {metric}"), &|result| result.tasks.get(task)?.get(*metric).copied());
+                scores(format!("{task} {metric}"), &|result| {
+                    result.tasks.get(task)?.get(*metric).copied()
+                });
             }
         }
         scores("average over tasks".to_owned(), &|result| result.average);
@@ -101,19 +128,34 @@ impl Comparison {
         let mut figures = |name: &str, value: &dyn Fn(&MethodResult) -> String| {
             table.row(std::iter::once(name.to_owned()).chain(self.methods.iter().map(value)));
         };
-        figures("task σ", &|result| result.task_sigma.map_or_else(|| "-".to_owned(), score));
+        figures("task σ", &|result| {
+            result.task_sigma.map_or_else(|| "-".to_owned(), score)
+        });
         figures("updates", &|result| thousands(result.steps));
-        figures("gradient examples", &|result| thousands(result.gradient_examples));
-        figures("scored examples", &|result| thousands(result.scored_examples));
-        figures("distinct data used", &|result| percent(result.distinct_fraction));
+        figures("gradient examples", &|result| {
+            thousands(result.gradient_examples)
+        });
+        figures("scored examples", &|result| {
+            thousands(result.scored_examples)
+        });
+        figures("distinct data used", &|result| {
+            percent(result.distinct_fraction)
+        });
         figures("models", &|result| thousands(result.models));
         figures("parameters", &|result| thousands(result.total_parameters));
-        figures("trained parameters", &|result| thousands(result.trained_parameters));
-        figures("trained per task", &|result| format!("{:.1} %", result.trained_per_task_percent));
+        figures("trained parameters", &|result| {
+            thousands(result.trained_parameters)
+        });
+        figures("trained per task", &|result| {
+            format!("{:.1} %", result.trained_per_task_percent)
+        });
         figures("seconds", &|result| format!("{:.0}", result.seconds));
 
-        let sizes: Vec<String> =
-            self.rows.iter().map(|(task, _, train, test)| format!("{task} {train}/{test}")).collect();
+        let sizes: Vec<String> = self
+            .rows
+            .iter()
+            .map(|(task, _, train, test)| format!("{task} {train}/{test}"))
+            .collect();
         let command = output::command();
         let run = folder.join(Method::CaMtl.folder());
         format!(

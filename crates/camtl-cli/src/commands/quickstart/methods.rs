@@ -60,7 +60,10 @@ pub(super) fn train_all(
     quiet: bool,
     stop: &AtomicBool,
 ) -> Result<Vec<MethodResult>, Halt> {
-    Method::ALL.into_iter().map(|method| train(method, plan, places, suite, quiet, stop)).collect()
+    Method::ALL
+        .into_iter()
+        .map(|method| train(method, plan, places, suite, quiet, stop))
+        .collect()
 }
 
 fn train(
@@ -92,21 +95,33 @@ fn train(
     // One run over all tasks, or one per task.
     let runs: Vec<(Vec<TaskDataset>, String, u64)> = match method {
         Method::CaMtl | Method::MultiTask => {
-            vec![(suite.datasets.clone(), method.folder().to_owned(), plan.steps())]
+            vec![(
+                suite.datasets.clone(),
+                method.folder().to_owned(),
+                plan.steps(),
+            )]
         }
         Method::SingleTask => suite
             .datasets
             .iter()
             .zip(plan.single_task_steps(&suite.sizes()))
             .map(|(dataset, steps)| {
-                (vec![dataset.clone()], format!("{}/{}", method.folder(), dataset.spec.name), steps)
+                (
+                    vec![dataset.clone()],
+                    format!("{}/{}", method.folder(), dataset.spec.name),
+                    steps,
+                )
             })
             .collect(),
     };
     for (datasets, folder, steps) in runs {
         let encoder = places.result.join("encoder");
-        let config =
-            plan.run_config(method, &places.result.join("data"), &encoder.display().to_string(), steps);
+        let config = plan.run_config(
+            method,
+            &places.result.join("data"),
+            &encoder.display().to_string(),
+            steps,
+        );
         let (summary, scored) = one_run(config, datasets, places, &folder, quiet, stop)?;
         result.steps += summary.steps;
         result.scored_examples += scored;
@@ -125,7 +140,11 @@ fn train(
     }
     result.trained_per_task_percent /= result.models as f64;
     result.distinct_fraction = distinct as f64 / size.max(1) as f64;
-    result.average = summary::average(&result.tasks, &suite.specs(), camtl_data::metrics::GlueRule::Paper);
+    result.average = summary::average(
+        &result.tasks,
+        &suite.specs(),
+        camtl_data::metrics::GlueRule::Paper,
+    );
     result.task_sigma = task_sigma(&result.tasks).ok();
     result.seconds = started.elapsed().as_secs_f64();
     Ok(result)
@@ -162,5 +181,8 @@ fn one_run(
 }
 
 fn name(run_dir: &Path) -> &str {
-    run_dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    run_dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }

@@ -88,8 +88,11 @@ impl Places {
     /// Checks that the result folder is ours to replace.
     fn new(result: &Path) -> Result<Self, Failure> {
         let name = result.file_name().ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!("{} has no name of its own", result.display()))
-                .hint("name a folder, e.g. --run runs/quickstart")
+            Failure::usage(anyhow::anyhow!(
+                "{} has no name of its own",
+                result.display()
+            ))
+            .hint("name a folder, e.g. --run runs/quickstart")
         })?;
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
@@ -102,7 +105,10 @@ impl Places {
             ))
             .hint("choose another folder with --run"));
         }
-        Ok(Self { result: result.to_path_buf(), work: result.with_file_name(hidden) })
+        Ok(Self {
+            result: result.to_path_buf(),
+            work: result.with_file_name(hidden),
+        })
     }
 
     /// An empty work folder, locked against a second quickstart.
@@ -124,14 +130,22 @@ impl Places {
         }
         std::fs::remove_dir_all(&self.work).or_work(context)?;
         std::fs::create_dir_all(&self.work).or_work(context)?;
-        std::fs::write(self.work.join(MARKER), format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")))
-            .or_work(context)?;
+        std::fs::write(
+            self.work.join(MARKER),
+            format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")),
+        )
+        .or_work(context)?;
         Ok(lock)
     }
 
     /// Puts the work folder in the result's place.
     fn finish(&self) -> Result<(), Failure> {
-        let context = || format!("cannot put the result in place as {}", self.result.display());
+        let context = || {
+            format!(
+                "cannot put the result in place as {}",
+                self.result.display()
+            )
+        };
         let old = self.work.with_extension("old");
         if old.exists() {
             std::fs::remove_dir_all(&old).or_work(context)?;
@@ -162,7 +176,10 @@ impl Places {
 
     fn remove_lock(&self) {
         if let Err(error) = std::fs::remove_file(self.work.with_extension("lock")) {
-            tracing::warn!("the lock of {} could not be removed: {error}", self.work.display());
+            tracing::warn!(
+                "the lock of {} could not be removed: {error}",
+                self.work.display()
+            );
         }
     }
 }

@@ -89,15 +89,26 @@ impl Plan {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = threads.unwrap_or(cores.min(2));
         if !(1..=1024).contains(&threads) {
-            return Err(Failure::usage(anyhow::anyhow!("--threads is {threads}; expected 1 to 1024")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--threads is {threads}; expected 1 to 1024"
+            )));
         }
         if i64::try_from(seed).is_err() {
-            return Err(Failure::usage(anyhow::anyhow!("--seed is {seed}; expected at most {}", i64::MAX)));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--seed is {seed}; expected at most {}",
+                i64::MAX
+            )));
         }
         if !(scale > 0.0 && scale <= 2.0) {
-            return Err(Failure::usage(anyhow::anyhow!("--scale is {scale}; expected a number in (0, 2]")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--scale is {scale}; expected a number in (0, 2]"
+            )));
         }
-        Ok(Self { seed, threads, scale })
+        Ok(Self {
+            seed,
+            threads,
+            scale,
+        })
     }
 
     /// Updates of CA-MTL and of multi-task training.
@@ -122,7 +133,13 @@ impl Plan {
 
     /// The warm start by masked-language modelling.
     pub(super) fn warm_start(&self) -> PretrainOptions {
-        PretrainOptions { steps: self.scaled(WARM_START_STEPS), batch_size: 64, learning_rate: 1.5e-3, seed: self.seed, ..PretrainOptions::default() }
+        PretrainOptions {
+            steps: self.scaled(WARM_START_STEPS),
+            batch_size: 64,
+            learning_rate: 1.5e-3,
+            seed: self.seed,
+            ..PretrainOptions::default()
+        }
     }
 
     /// Updates of each single-task run. Multi-task training draws tasks by the square root of their
@@ -131,17 +148,32 @@ impl Plan {
     pub(super) fn single_task_steps(&self, sizes: &[usize]) -> Vec<u64> {
         let roots: Vec<f64> = sizes.iter().map(|size| (*size as f64).sqrt()).collect();
         let sum: f64 = roots.iter().sum();
-        let mut steps: Vec<u64> = roots.iter().map(|root| (self.steps() as f64 * root / sum).round() as u64).map(|n| n.max(1)).collect();
+        let mut steps: Vec<u64> = roots
+            .iter()
+            .map(|root| (self.steps() as f64 * root / sum).round() as u64)
+            .map(|n| n.max(1))
+            .collect();
         // Rounding must not change the total.
         if let Some(largest) = (0..steps.len()).max_by_key(|at| steps[*at]) {
-            let others: u64 = steps.iter().enumerate().filter(|(at, _)| *at != largest).map(|(_, n)| n).sum();
+            let others: u64 = steps
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| *at != largest)
+                .map(|(_, n)| n)
+                .sum();
             steps[largest] = self.steps().saturating_sub(others).max(1);
         }
         steps
     }
 
     /// The configuration of one run, its data and encoder in `data_dir` and `encoder`.
-    pub(super) fn run_config(&self, method: Method, data_dir: &std::path::Path, encoder: &str, steps: u64) -> RunConfig {
+    pub(super) fn run_config(
+        &self,
+        method: Method,
+        data_dir: &std::path::Path,
+        encoder: &str,
+        steps: u64,
+    ) -> RunConfig {
         let mut config = RunConfig::new(encoder);
         config.data.dir = data_dir.to_path_buf();
         config.data.max_length = synthetic::MAX_LENGTH;
@@ -161,7 +193,10 @@ impl Plan {
         match method {
             Method::CaMtl => {
                 config.model.method = MethodConfig::new(Preset::Recommended, Variant::Base);
-                config.model.freeze = Freeze::Layers { first: 0, last: LAYERS / 2 - 1 };
+                config.model.freeze = Freeze::Layers {
+                    first: 0,
+                    last: LAYERS / 2 - 1,
+                };
                 config.sampler = SamplerConfig::MtUncertainty {
                     form: UncertaintyForm::Released,
                     regression: RegressionUncertainty::Own,
@@ -191,9 +226,14 @@ mod tests {
         let plan = Plan::new(12, Some(2), 1.0).unwrap();
         let steps = plan.single_task_steps(&[800, 6000, 1500, 3000, 600]);
         assert_eq!(steps.iter().sum::<u64>(), plan.steps());
-        assert!(steps.iter().all(|steps| *steps > plan.steps() / 20), "{steps:?}");
+        assert!(
+            steps.iter().all(|steps| *steps > plan.steps() / 20),
+            "{steps:?}"
+        );
         for method in Method::ALL {
-            plan.run_config(method, "data".as_ref(), "encoder", 10).check().unwrap();
+            plan.run_config(method, "data".as_ref(), "encoder", 10)
+                .check()
+                .unwrap();
         }
         assert!(Plan::new(1, Some(0), 1.0).is_err());
         assert!(Plan::new(u64::MAX, None, 1.0).is_err());

@@ -38,7 +38,8 @@ impl Suite {
 
     /// Training examples per task.
     pub(super) fn sizes(&self) -> Vec<usize> {
-        let size = |dataset: &TaskDataset| dataset.splits.get("train").map_or(0, |split| split.len());
+        let size =
+            |dataset: &TaskDataset| dataset.splits.get("train").map_or(0, |split| split.len());
         self.datasets.iter().map(size).collect()
     }
 }
@@ -58,25 +59,46 @@ pub(super) fn write(plan: &Plan, places: &Places) -> Result<Suite, Failure> {
     let tokenizer = TextTokenizer::from_vocab(synthetic::vocab(), true)?;
     let data_dir = places.work.join("data");
     let options = LoadOptions::new(&data_dir, synthetic::MAX_LENGTH);
-    let mut corpus: Vec<Example> =
-        synthetic::sentences(plan.seed, plan.sentences()).into_iter().map(|text| unlabelled(text, None)).collect();
+    let mut corpus: Vec<Example> = synthetic::sentences(plan.seed, plan.sentences())
+        .into_iter()
+        .map(|text| unlabelled(text, None))
+        .collect();
     let mut datasets = Vec::new();
     let mut sample = String::new();
     for task in synthetic::suite_scaled(plan.seed, plan.scale) {
         let spec = write_task(&task, places)?;
         corpus.extend(
-            task.splits.get("train").into_iter().flatten().map(|row| unlabelled(row.text_a.clone(), row.text_b.clone())),
+            task.splits
+                .get("train")
+                .into_iter()
+                .flatten()
+                .map(|row| unlabelled(row.text_a.clone(), row.text_b.clone())),
         );
         if spec.name == "sentiment" {
-            sample = task.splits.get("dev").and_then(|rows| rows.first()).map_or(String::new(), |row| row.text_a.clone());
+            sample = task
+                .splits
+                .get("dev")
+                .and_then(|rows| rows.first())
+                .map_or(String::new(), |row| row.text_a.clone());
         }
         datasets.push(load_task(&spec, &tokenizer, &options)?);
     }
-    Ok(Suite { datasets, tokenizer, corpus, sample })
+    Ok(Suite {
+        datasets,
+        tokenizer,
+        corpus,
+        sample,
+    })
 }
 
 fn unlabelled(text_a: String, text_b: Option<String>) -> Example {
-    Example { id: 0, key: None, text_a, text_b, label: None }
+    Example {
+        id: 0,
+        key: None,
+        text_a,
+        text_b,
+        label: None,
+    }
 }
 
 /// Writes one task's splits and its task file; the description returned names the files.
@@ -86,8 +108,12 @@ fn write_task(task: &SyntheticTask, places: &Places) -> Result<TaskSpec, Failure
     std::fs::create_dir_all(&folder).or_work(|| format!("cannot make {}", folder.display()))?;
     for (split, examples) in &task.splits {
         let path = folder.join(format!("{split}.tsv"));
-        std::fs::write(&path, tsv(&spec, examples)).or_work(|| format!("cannot write {}", path.display()))?;
-        spec.files.insert(split.clone(), SplitSource::new(format!("{}/{split}.tsv", spec.name)));
+        std::fs::write(&path, tsv(&spec, examples))
+            .or_work(|| format!("cannot write {}", path.display()))?;
+        spec.files.insert(
+            split.clone(),
+            SplitSource::new(format!("{}/{split}.tsv", spec.name)),
+        );
     }
     let folder = places.work.join("tasks");
     std::fs::create_dir_all(&folder).or_work(|| format!("cannot make {}", folder.display()))?;
@@ -100,11 +126,15 @@ fn write_task(task: &SyntheticTask, places: &Places) -> Result<TaskSpec, Failure
 /// The rows with a header, columns in the order of the task's fields.
 fn tsv(spec: &TaskSpec, examples: &[Example]) -> String {
     let fields = &spec.fields;
-    let columns: Vec<String> = [Some(&fields.text_a), fields.text_b.as_ref(), fields.label.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|column| column.to_string().trim_matches('`').to_owned())
-        .collect();
+    let columns: Vec<String> = [
+        Some(&fields.text_a),
+        fields.text_b.as_ref(),
+        fields.label.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|column| column.to_string().trim_matches('`').to_owned())
+    .collect();
     let mut text = columns.join("\t") + "\n";
     for example in examples {
         text.push_str(&example.text_a);
@@ -112,7 +142,9 @@ fn tsv(spec: &TaskSpec, examples: &[Example]) -> String {
             let _ = write!(text, "\t{second}");
         }
         let _ = match example.label {
-            Some(Label::Class(class)) => writeln!(text, "\t{}", spec.label_name(class).unwrap_or_default()),
+            Some(Label::Class(class)) => {
+                writeln!(text, "\t{}", spec.label_name(class).unwrap_or_default())
+            }
             Some(Label::Score(score)) => writeln!(text, "\t{score}"),
             _ => writeln!(text),
         };
@@ -132,7 +164,9 @@ pub(super) fn warm_up(
     camtl_ops::set_num_threads(i32::try_from(plan.threads).unwrap_or(1))?;
     camtl_ops::set_deterministic(true)?;
     let options = plan.warm_start();
-    let corpus = suite.tokenizer.encode_all(&suite.corpus, synthetic::MAX_LENGTH)?;
+    let corpus = suite
+        .tokenizer
+        .encode_all(&suite.corpus, synthetic::MAX_LENGTH)?;
     let encoder = plan.encoder(suite.tokenizer.vocab_size());
     let lines = Progress::new("encoder", quiet);
     lines.line(&format!(
@@ -141,7 +175,11 @@ pub(super) fn warm_up(
         thousands(options.steps),
         options.batch_size
     ));
-    let bar = if quiet { indicatif::ProgressBar::hidden() } else { progress::bar() };
+    let bar = if quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        progress::bar()
+    };
     bar.set_length(options.steps);
     let (mut loss, mut accuracy, mut counted) = (0.0, 0.0, 0u64);
     let tail = options.steps - options.steps / 10;
@@ -154,7 +192,14 @@ pub(super) fn warm_up(
             counted += 1;
         }
     };
-    let model = match pretrain(&encoder, &corpus, &suite.tokenizer, &options, &mut observe, stop) {
+    let model = match pretrain(
+        &encoder,
+        &corpus,
+        &suite.tokenizer,
+        &options,
+        &mut observe,
+        stop,
+    ) {
         Ok(model) => model,
         Err(PretrainError::Stopped { .. }) => return Err(Halt::Stopped),
         Err(error) => return Err(Failure::work(error).into()),
@@ -167,7 +212,10 @@ pub(super) fn warm_up(
         std::fs::write(&path, text).or_work(|| format!("cannot write {}", path.display()))
     };
     write("vocab.txt", synthetic::vocab())?;
-    write("tokenizer_config.json", "{\n  \"do_lower_case\": true,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n")?;
+    write(
+        "tokenizer_config.json",
+        "{\n  \"do_lower_case\": true,\n  \"tokenizer_class\": \"BertTokenizer\"\n}\n",
+    )?;
     let counted = counted.max(1) as f64;
     let warm_start = WarmStart {
         steps: options.steps,
