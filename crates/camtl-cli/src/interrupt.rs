@@ -21,7 +21,7 @@ pub(crate) fn install() -> Result<Arc<AtomicBool>, Failure> {
         } else {
             // Checkpoints are written to a temporary name and renamed, so leaving here loses
             // the steps since the last one and nothing else.
-            std::process::exit(i32::from(INTERRUPTED));
+            camtl_ops::exit_at_once(i32::from(INTERRUPTED));
         }
     })
     .or_work(|| "cannot install the handler for Ctrl-C".to_owned())?;

@@ -52,6 +52,8 @@ mod dropout;
 mod embedding;
 mod error;
 #[allow(unsafe_code)]
+mod exit;
+#[allow(unsafe_code)]
 mod ffi;
 mod film;
 mod fused;
@@ -70,6 +72,7 @@ pub use cuda::{open_cuda, top_scores};
 pub use dropout::{Dropout, DropoutStream, dropout_mask, token_dropout_mask};
 pub use embedding::{Embedding, embed_norm_film};
 pub use error::{OpsError, Result};
+pub use exit::exit_at_once;
 pub use film::film;
 pub use fused::{CpuIsa, cpu_isa, fused, limit_cpu_isa, set_fused};
 pub use gelu::gelu_bias;
