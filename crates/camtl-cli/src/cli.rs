@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Submit(SubmitArgs),
     Params(ParamsArgs),
     Report(ReportArgs),
+    Task(TaskArgs),
     Quickstart(QuickstartArgs),
 }
 
@@ -78,9 +79,11 @@ pub(crate) struct TrainArgs {
 
 /// Prints every metric of every task of a trained run, their average and task σ.
 #[derive(Debug, Args)]
-#[command(after_long_help = "The average counts each task's scores once (GLUE: nine scores, MNLI twice);\n\
+#[command(
+    after_long_help = "The average counts each task's scores once (GLUE: nine scores, MNLI twice);\n\
     task σ is the standard deviation over all scores.\n\n\
-    Examples:\n  camtl eval runs/glue\n  camtl eval runs/glue --task cola --task rte --json")]
+    Examples:\n  camtl eval runs/glue\n  camtl eval runs/glue --task cola --task rte --json"
+)]
 pub(crate) struct EvalArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
@@ -119,11 +122,13 @@ pub(crate) struct WeightsArgs {
 /// objects that use the task's field names. The form is recognised by the first character of the
 /// first line unless --input-format says which. Output is one line per input line.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
+#[command(
+    after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
     a regression writes its score. The header line names the columns; --no-header leaves it out.\n\n\
     Examples:\n  \
     printf 'a touching film\\n' | camtl predict runs/glue --task sst-2\n  \
-    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl")]
+    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl"
+)]
 pub(crate) struct PredictArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
@@ -172,8 +177,10 @@ pub(crate) enum LineFormat {
 /// WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. Either all files are
 /// written or none.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  camtl submit runs/glue --out submission\n  \
-    (cd submission && zip ../submission.zip *.tsv)")]
+#[command(
+    after_long_help = "Examples:\n  camtl submit runs/glue --out submission\n  \
+    (cd submission && zip ../submission.zip *.tsv)"
+)]
 pub(crate) struct SubmitArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
@@ -200,8 +207,10 @@ pub(crate) struct SubmitArgs {
 /// the built-in names bert-base-cased, bert-base-uncased, bert-large-cased, bert-large-uncased,
 /// all-MiniLM-L6-v2.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  camtl params configs/glue-bert-base.toml\n  \
-    camtl params configs/glue-minilm.toml --set model.encoder=bert-large-cased --json")]
+#[command(
+    after_long_help = "Examples:\n  camtl params configs/glue-bert-base.toml\n  \
+    camtl params configs/glue-minilm.toml --set model.encoder=bert-large-cased --json"
+)]
 pub(crate) struct ParamsArgs {
     /// The training configuration (TOML).
     pub(crate) config: PathBuf,
@@ -220,7 +229,9 @@ pub(crate) struct ParamsArgs {
 /// Reads summary.json and events.jsonl of each run folder; a run that has not finished is shown as
 /// far as it got.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  camtl report runs/glue\n  camtl report runs/a runs/b runs/c")]
+#[command(
+    after_long_help = "Examples:\n  camtl report runs/glue\n  camtl report runs/a runs/b runs/c"
+)]
 pub(crate) struct ReportArgs {
     /// The run folders.
     #[arg(required = true)]
@@ -231,14 +242,69 @@ pub(crate) struct ReportArgs {
     pub(crate) json: bool,
 }
 
+/// Tells about task files.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct TaskArgs {
+    #[command(subcommand)]
+    pub(crate) command: TaskCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    Check(TaskCheckArgs),
+}
+
+/// Reads a task file with its data: counts, label balance, lengths in tokens, the first examples as
+/// the model will see them, and every problem with its file and line.
+///
+/// Lengths and tokens need the tokenizer of an encoder: that of --encoder, else the first one found
+/// below models. The exit code is 1 when something has to be mended before the task can be trained on.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  camtl task check tickets.toml --data-dir data\n  \
+    camtl task check configs/tasks/multirc.toml --max-length 256 --json"
+)]
+pub(crate) struct TaskCheckArgs {
+    /// The task file (TOML).
+    pub(crate) file: PathBuf,
+
+    /// The folder that the paths of the task file are relative to.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// The encoder whose tokenizer is used: a folder, or a name below models.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
+
+    /// The longest sequence in tokens, as data.max_length of a training configuration.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) max_length: usize,
+
+    /// So many examples are shown.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) examples: usize,
+
+    /// At most so many problems are told in words; the rest is counted.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) max_problems: usize,
+
+    /// Prints one JSON object instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Trains CA-MTL on an embedded task suite and compares it with two baselines, in three minutes.
 ///
 /// Needs no data, no download and no GPU. A small encoder is warmed up by masked-language modelling on
-/// generated sentences; then CA-MTL (MT-Uncertainty, lower half frozen), plain multi-task training and
-/// one full fine-tuning per task start from it with equal budgets of gradient examples, and are
-/// compared on held-out data. Budgets are fixed numbers of steps, so the table is reproducible.
+/// generated sentences and the training splits' texts (no labels); then CA-MTL (MT-Uncertainty, lower
+/// half frozen), plain multi-task training and one full fine-tuning per task start from it with equal
+/// budgets of updates, and are compared on held-out data. Budgets are fixed numbers of steps, so the
+/// table is reproducible.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  camtl quickstart\n  camtl quickstart --seed 7 --run runs/quickstart-7")]
+#[command(
+    after_long_help = "Example:\n  camtl quickstart\n  camtl quickstart --seed 7 --run runs/quickstart-7"
+)]
 pub(crate) struct QuickstartArgs {
     /// The folder for everything; an earlier quickstart there is replaced.
     #[arg(long, value_name = "DIR", default_value = "runs/quickstart")]

@@ -6,6 +6,7 @@ mod predict;
 mod quickstart;
 mod report;
 mod submit;
+mod task;
 mod train;
 
 use crate::cli::{Cli, Command};
@@ -20,6 +21,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Submit(args) => submit::run(args),
         Command::Params(args) => params::run(args),
         Command::Report(args) => report::run(args),
+        Command::Task(args) => task::run(args),
         Command::Quickstart(args) => quickstart::run(args, cli.quiet),
     }
 }
