@@ -15,10 +15,18 @@
 //! assert_eq!(value, 0.75);
 //! # Ok::<(), camtl_data::metrics::MetricError>(())
 //! ```
+//!
+//! Metrics of answers that are more than one class or score have modules of their own: [`question_answering`] (SQuAD v1.1
+//! and v2.0, MRQA), [`record`], [`entities`] (CoNLL files), [`multirc`] and [`winogender`] (AX-g).
 
 mod classification;
 mod correlation;
+pub mod entities;
 pub mod glue;
+pub mod multirc;
+pub mod question_answering;
+pub mod record;
+pub mod winogender;
 
 use std::fmt;
 use std::str::FromStr;
@@ -207,6 +215,80 @@ pub enum MetricError {
     /// A spread was asked for of no scores at all.
     #[error("the spread over tasks needs at least one score")]
     NoScores,
+    /// There is nothing to compare.
+    #[error("{metric}: nothing to score; evaluate on a split that has examples and labels")]
+    NothingToScore {
+        /// The metric that was asked for.
+        metric: &'static str,
+    },
+    /// Predictions do not pair up with what belongs to them.
+    #[error("{metric}: {predictions} predictions for {others} {what}; there must be one for each")]
+    CountMismatch {
+        /// The metric that was asked for.
+        metric: &'static str,
+        /// What must be as many as the predictions, in the plural.
+        what: &'static str,
+        /// Number of predictions.
+        predictions: usize,
+        /// Number of the others.
+        others: usize,
+    },
+    /// A question has no gold answer, but the rules demand one.
+    #[error(
+        "{metric}: question {question} (counted from 0) has no gold answer; leave it out, or score by the rules of SQuAD v2 where it means that there is none"
+    )]
+    NoGoldAnswer {
+        /// The metric that was asked for.
+        metric: &'static str,
+        /// Position of the question.
+        question: usize,
+    },
+    /// A no-answer probability is NaN or infinite.
+    #[error(
+        "{metric}: the no-answer probability of question {question} (counted from 0) is {value}; it must be finite"
+    )]
+    NonFiniteProbability {
+        /// The metric that was asked for.
+        metric: &'static str,
+        /// Position of the question.
+        question: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// A sentence has another number of predicted tags than of true ones.
+    #[error(
+        "entity f1: sentence {sentence} (counted from 0) has {predictions} predicted tags for {references} tokens; there must be one per token"
+    )]
+    SentenceLength {
+        /// Position of the sentence.
+        sentence: usize,
+        /// Number of predicted tags.
+        predictions: usize,
+        /// Number of true tags.
+        references: usize,
+    },
+    /// A tag is not of the BIO scheme.
+    #[error(
+        "entity f1: {side}, sentence {sentence}, token {token} (counted from 0): `{tag}` is not a BIO tag; expected `O`, `B-TYPE` or `I-TYPE` (turn IOBES's `E-` into `I-` and its `S-` into `B-`)"
+    )]
+    UnknownTag {
+        /// Which side is wrong: `predictions`, `references`, or `tags` where there is one side only.
+        side: &'static str,
+        /// Position of the sentence.
+        sentence: usize,
+        /// Position of the token in its sentence.
+        token: usize,
+        /// The offending tag.
+        tag: String,
+    },
+    /// Two neighbouring rows of AX-g do not belong together.
+    #[error(
+        "gender parity: row {row} (counted from 0) and the row after it are not a pair with the same hypothesis; give all rows in the order of the official file"
+    )]
+    NotAPair {
+        /// The first of the two rows.
+        row: usize,
+    },
 }
 
 /// The value of `kind` for `predictions` against `references`.
@@ -280,6 +362,27 @@ fn check_lengths(
     }
     if references == 0 {
         return Err(MetricError::Empty { metric });
+    }
+    Ok(())
+}
+
+/// [`check_lengths`] for the metrics that have no [`MetricKind`].
+fn check_counts(
+    metric: &'static str,
+    what: &'static str,
+    predictions: usize,
+    others: usize,
+) -> Result<(), MetricError> {
+    if predictions != others {
+        return Err(MetricError::CountMismatch {
+            metric,
+            what,
+            predictions,
+            others,
+        });
+    }
+    if others == 0 {
+        return Err(MetricError::NothingToScore { metric });
     }
     Ok(())
 }
