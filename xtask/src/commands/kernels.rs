@@ -153,6 +153,7 @@ fn cache(root: &Path) -> PathBuf {
     root.join(".cache").join("kernels")
 }
 
-fn target_folder(root: &Path) -> PathBuf {
+/// Where cargo builds to.
+pub(super) fn target_folder(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }

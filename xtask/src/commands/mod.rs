@@ -5,6 +5,7 @@ pub mod camtl;
 pub mod ci;
 pub mod doctor;
 pub mod download;
+pub mod gpu_check;
 pub mod kernels;
 pub mod setup;
 pub mod test;
@@ -22,7 +23,7 @@ struct Command {
 }
 
 /// Commands that xtask does itself.
-const OWN: [Command; 7] = [
+const OWN: [Command; 8] = [
     Command {
         name: "setup",
         summary: setup::SUMMARY,
@@ -52,6 +53,11 @@ const OWN: [Command; 7] = [
         name: "kernels",
         summary: kernels::SUMMARY,
         run: kernels::run,
+    },
+    Command {
+        name: "gpu-check",
+        summary: gpu_check::SUMMARY,
+        run: gpu_check::run,
     },
     Command {
         name: "download",

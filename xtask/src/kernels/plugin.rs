@@ -202,7 +202,9 @@ fn glue_object(
     command
         .arg("-D_GLIBCXX_USE_CXX11_ABI=1")
         .arg("-I")
-        .arg(sources);
+        .arg(sources)
+        .arg("-I")
+        .arg(sources.join("platform"));
     for include in [
         libtorch.join("include"),
         libtorch.join("include/torch/csrc/api/include"),

@@ -14,6 +14,9 @@
 extern "C" {
 #endif
 
+// Visible outside the plugin: measured and checked one by one from Python on a GPU machine.
+#pragma GCC visibility push(default)
+
 // Layout of a packed batch, on the device.
 typedef struct {
   const int* cu_seqlens;      // [B + 1]
@@ -204,6 +207,8 @@ int camtl_cuda_heads_backward(const CamtlLayout* layout, int type, const CamtlHe
 
 // Indices of the `wanted` largest of `count` scores, falling, ties to the lower index.
 int camtl_cuda_top_scores(const float* scores, int count, int wanted, int* indices, void* stream);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -68,11 +68,13 @@ impl Compiler {
     }
 
     /// Path of a scratch folder below the cache.
+    #[allow(dead_code)]
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.cache.join(name)
     }
 
     /// The objects of the emulator and of the cases.
+    #[allow(dead_code)]
     pub(crate) fn harness(&self, kernels: &Path) -> Vec<PathBuf> {
         let headers = headers(&read_tree(kernels));
         let jobs: Vec<Job> = HARNESS
@@ -82,7 +84,35 @@ impl Compiler {
         self.compile(&jobs)
     }
 
+    /// The objects of the emulated machine alone.
+    #[allow(dead_code)] // Each test that includes this file uses a part of it.
+    pub(crate) fn machine(&self, kernels: &Path) -> Vec<PathBuf> {
+        let headers = hash_of(&headers(&read_tree(kernels)));
+        let jobs: Vec<Job> = ["machine/fiber.cpp", "machine/machine.cpp"]
+            .iter()
+            .map(|file| Job::new(self.emulator.join(file), kernels, headers))
+            .collect();
+        self.compile(&jobs)
+    }
+
+    /// The object of a file of the emulator that includes the plugin's glue and libtorch.
+    #[allow(dead_code)]
+    pub(crate) fn with_libtorch(&self, file: &str, kernels: &Path, include: &Path) -> PathBuf {
+        let glue = hash_of(&(
+            headers(&read_tree(kernels)),
+            read_tree(&kernels.join("plugin")),
+            read_tree(&self.emulator),
+        ));
+        let mut job = Job::new(self.emulator.join(file), kernels, glue);
+        for folder in [include.to_owned(), include.join("torch/csrc/api/include")] {
+            job.flags
+                .extend(["-isystem".to_owned(), folder.display().to_string()]);
+        }
+        self.compile(&[job]).remove(0)
+    }
+
     /// The object of one launcher of the kernel tree at `kernels`.
+    #[allow(dead_code)]
     pub(crate) fn unit(&self, kernels: &Path, unit: &str) -> PathBuf {
         let headers = headers(&read_tree(kernels));
         let job = Job::new(
@@ -104,11 +134,23 @@ impl Compiler {
     }
 
     /// Links objects to a program.
+    #[allow(dead_code)]
     pub(crate) fn link(&self, name: &str, objects: &[PathBuf]) -> PathBuf {
+        self.link_with(name, objects, &[])
+    }
+
+    /// Links objects and libraries to a program.
+    pub(crate) fn link_with(
+        &self,
+        name: &str,
+        objects: &[PathBuf],
+        libraries: &[String],
+    ) -> PathBuf {
         let program = self.cache.join(name);
         let partial = self.cache.join(format!("{name}.{}", std::process::id()));
         run(Command::new(&self.program)
             .args(objects)
+            .args(libraries)
             .arg("-o")
             .arg(&partial));
         fs::rename(&partial, &program).unwrap();
@@ -137,7 +179,7 @@ impl Compiler {
     fn object(&self, job: &Job) -> PathBuf {
         let text = fs::read_to_string(&job.source).unwrap();
         let stem = job.source.file_stem().unwrap().to_str().unwrap();
-        let hash = hash_of(&(text, job.headers, self.emulator_headers, FLAGS));
+        let hash = hash_of(&(text, job.headers, self.emulator_headers, FLAGS, &job.flags));
         self.cache.join(format!("{stem}-{hash:016x}.o"))
     }
 
@@ -149,6 +191,7 @@ impl Compiler {
         let partial = object.with_extension(format!("{}.o", std::process::id()));
         run(Command::new(&self.program)
             .args(FLAGS)
+            .args(&job.flags)
             .arg("-I")
             .arg(&self.emulator)
             .arg("-I")
@@ -168,6 +211,7 @@ struct Job {
     source: PathBuf,
     kernels: PathBuf,
     headers: u64,
+    flags: Vec<String>,
 }
 
 impl Job {
@@ -176,6 +220,7 @@ impl Job {
             source,
             kernels: kernels.to_owned(),
             headers,
+            flags: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@
 namespace camtl::plugin {
 namespace {
 
-struct Options {
+struct AttentionOptions {
   int64_t heads;
   bool first_only;
   CamtlDropout dropout;
@@ -34,7 +34,7 @@ Projections split(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
   return {joint.narrow(1, 0, columns), joint.narrow(1, columns, columns), joint.narrow(1, 2 * columns, columns)};
 }
 
-CamtlAttention arguments(const Projections& p, const at::Tensor& band, const Options& options) {
+CamtlAttention arguments(const Projections& p, const at::Tensor& band, const AttentionOptions& options) {
   CamtlAttention a{};
   a.q = data(p.q);
   a.k = data(p.k);
@@ -56,7 +56,7 @@ CamtlAttention arguments(const Projections& p, const at::Tensor& band, const Opt
 struct Attention : torch::autograd::Function<Attention> {
   // k and v undefined: q holds all three side by side, one row per token.
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const MaybeTensor& k_, const MaybeTensor& v_,
-                            const MaybeTensor& band_, const Options& options, const LayoutPtr& layout) {
+                            const MaybeTensor& band_, const AttentionOptions& options, const LayoutPtr& layout) {
     const at::Tensor k = value(k_), v = value(v_), band = dense(value(band_));
     const Launch launch(q);
     const Projections p = split(q, k, v);
@@ -81,7 +81,7 @@ struct Attention : torch::autograd::Function<Attention> {
     check_single_backward();
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &band = saved[3], &out = saved[4];
-    const auto held = kept<Options>(ctx);
+    const auto held = kept<AttentionOptions>(ctx);
     const Launch launch(q);
     const Projections p = split(q, k, v);
     const CamtlAttention a = arguments(p, band, held->arguments);
@@ -122,7 +122,7 @@ int attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const 
               int64_t heads, int first_only, const Dropout* dropout, void* layout_pointer) {
   return guarded([&] {
     const LayoutPtr layout = layout_of(layout_pointer);
-    const Options options{heads, first_only != 0,
+    const AttentionOptions options{heads, first_only != 0,
                           {dropout->seed, dropout->scale, dropout->threshold, dropout->on, nullptr}};
     at::Tensor query = q->to(at::kBFloat16);
     MaybeTensor key = k ? MaybeTensor(k->to(at::kBFloat16)) : MaybeTensor();

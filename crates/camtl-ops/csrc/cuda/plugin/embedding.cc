@@ -17,18 +17,18 @@ namespace {
 // piece, short enough that a frequent token is shared among warps.
 constexpr int64_t kPiece = 64;
 
-struct Options {
+struct EmbeddingOptions {
   at::Tensor input_ids, token_type_ids, position_ids;
   double eps;
   CamtlDropout dropout;
 };
 
-struct Constants {
+struct EmbeddingConstants {
   double eps;
   CamtlDropout dropout;
 };
 
-CamtlEmbedding arguments(const variable_list& tables, const at::Tensor* ids, const Constants& constants) {
+CamtlEmbedding arguments(const variable_list& tables, const at::Tensor* ids, const EmbeddingConstants& constants) {
   CamtlEmbedding a{};
   a.input_ids = ids[0].const_data_ptr<int>();
   a.token_type_ids = ids[1].const_data_ptr<int>();
@@ -93,7 +93,7 @@ at::Tensor scattered(const at::Tensor& table, const at::Tensor& ids, const at::T
 struct Embedding : torch::autograd::Function<Embedding> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& word, const at::Tensor& token_type,
                             const at::Tensor& position, const at::Tensor& weight, const at::Tensor& bias,
-                            const MaybeTensor& gamma, const MaybeTensor& beta, const Options& options,
+                            const MaybeTensor& gamma, const MaybeTensor& beta, const EmbeddingOptions& options,
                             at::ScalarType type, const LayoutPtr& layout) {
     const variable_list tables = {dense(word), dense(token_type),   dense(position),   dense(weight),
                                   dense(bias), dense(value(gamma)), dense(value(beta))};
@@ -103,7 +103,7 @@ struct Embedding : torch::autograd::Function<Embedding> {
     const int64_t rows = layout->view.num_rows, columns = word.size(1);
     const at::Tensor y = at::empty({rows, columns}, statistics.dtype(type)), z = at::empty_like(y);
     const at::Tensor mean = at::empty({rows}, statistics), rstd = at::empty({rows}, statistics);
-    const Constants constants{options.eps, options.dropout};
+    const EmbeddingConstants constants{options.eps, options.dropout};
     const CamtlEmbedding a = arguments(tables, ids, constants);
     Launch::check(camtl_cuda_embedding_forward(&layout->view, type_of(y), static_cast<int>(columns), &a,
                                                mutable_data(y), mutable_data(z), mutable_floats(mean),
@@ -122,7 +122,7 @@ struct Embedding : torch::autograd::Function<Embedding> {
     const variable_list tables(saved.begin(), saved.begin() + 7);
     const at::Tensor &z = saved[7], dy = dense(grads[0]);
     const at::Tensor ids[3] = {saved[10], saved[11], saved[12]};
-    const auto held = kept<Constants>(ctx);
+    const auto held = kept<EmbeddingConstants>(ctx);
     const Launch launch(z);
     const auto columns = static_cast<int>(z.size(1));
     const bool film = tables[5].defined();
@@ -153,7 +153,7 @@ int embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* 
               const Dropout* dropout, void* layout) {
   return guarded([&] {
     const auto index = [](const at::Tensor& x) { return x.to(at::kInt).contiguous(); };
-    const Options options{index(*ids[0]), index(*ids[1]), index(*ids[2]), eps,
+    const EmbeddingOptions options{index(*ids[0]), index(*ids[1]), index(*ids[2]), eps,
                           {dropout->seed, dropout->scale, dropout->threshold, dropout->on, nullptr}};
     // The tables are float32 masters; what the layers read is bf16 when autocast asks for it.
     const bool half = tables[0]->scalar_type() == at::kBFloat16 ||

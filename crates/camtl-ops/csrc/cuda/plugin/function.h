@@ -5,9 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <cuda_runtime_api.h>
+#include <plugin_device.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "plugin/guard.h"
@@ -54,31 +52,6 @@ inline at::Tensor empty_if(bool wanted, const at::Tensor& like) {
 inline at::Tensor workspace(size_t bytes, const at::Tensor& like) {
   return at::empty({static_cast<int64_t>(bytes)}, like.options().dtype(at::kByte));
 }
-
-// Makes the tensor's device and libtorch's current stream those of the launches below.
-class Launch {
- public:
-  explicit Launch(const at::Tensor& on)
-      : guard_(on.device()), stream_(c10::cuda::getCurrentCUDAStream(on.device().index())) {
-    // The kernels' static CUDA runtime has a current device of its own.
-    check(cudaSetDevice(on.device().index()), "choosing the GPU");
-  }
-  void* stream() const { return stream_.stream(); }
-
-  static void check(int code, const char* what) {
-    if (code == 0) return;
-    TORCH_CHECK(code != -1, what, ": no GPU kernel for these shapes");
-    const auto error = static_cast<cudaError_t>(code);
-    TORCH_CHECK(error != cudaErrorNoKernelImageForDevice, what,
-                ": the plugin has no code for this GPU (it is built for compute capability 8.0 and newer); build it "
-                "again with `cargo xtask kernels`");
-    TORCH_CHECK(false, what, ": ", cudaGetErrorString(error));
-  }
-
- private:
-  c10::cuda::CUDAGuard guard_;
-  c10::cuda::CUDAStream stream_;
-};
 
 inline void check_single_backward() {
   TORCH_CHECK(!at::GradMode::is_enabled(), "fused operations have no second derivative; use set_fused(false) for it");

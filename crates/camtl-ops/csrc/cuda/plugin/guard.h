@@ -9,7 +9,10 @@
 
 namespace camtl::plugin {
 
-std::string& last_error();
+inline std::string& last_error() {
+  thread_local std::string text;
+  return text;
+}
 
 template <typename Body>
 int guarded(Body&& body) {

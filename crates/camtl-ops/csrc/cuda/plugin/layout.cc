@@ -2,6 +2,7 @@
 #include "plugin/layout.h"
 
 #include <ATen/ops/empty.h>
+#include <plugin_device.h>
 
 #include <algorithm>
 #include <numeric>
@@ -104,7 +105,7 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks,
   const auto size = static_cast<int64_t>(a.values().size());
   const at::Tensor host = at::empty({size}, at::TensorOptions().dtype(at::kInt));
   std::copy(a.values().begin(), a.values().end(), host.mutable_data_ptr<int>());
-  arrays = host.to(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
+  arrays = host.to(gpu(device));
   const int* base = arrays.const_data_ptr<int>();
   view.cu_seqlens = base + at_starts;
   view.key_lengths = short_keys ? base + at_keys : nullptr;

@@ -9,11 +9,6 @@
 
 namespace camtl::plugin {
 
-std::string& last_error() {
-  thread_local std::string text;
-  return text;
-}
-
 namespace {
 
 const char* error_text() { return last_error().c_str(); }

@@ -1,0 +1,239 @@
+// The plugin's autograd functions over emulated kernels, against compositions of
+// libtorch's own operations in float64.
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <vector>
+
+#include "plugin/layout.h"
+#include "plugin/table.h"
+#include "plugin/guard.h"
+
+namespace {
+
+using at::Tensor;
+namespace plugin = camtl::plugin;
+
+int failures = 0;
+
+Tensor owned(Tensor* pointer) {
+  Tensor value = *pointer;
+  delete pointer;
+  return value;
+}
+
+void done(int code) { TORCH_CHECK(code == 0, plugin::last_error()); }
+
+void close(const char* name, const Tensor& got, const Tensor& expected, double tolerance) {
+  if (!got.defined() || got.sizes() != expected.sizes()) {
+    std::printf("FAILED %s: shape\n", name);
+    ++failures;
+    return;
+  }
+  const double scale = expected.norm().item<double>();
+  const double error = (got.to(at::kDouble) - expected).norm().item<double>() / (scale > 0 ? scale : 1.0);
+  const bool good = error <= tolerance;
+  std::printf("%s %-34s %.2e\n", good ? "ok    " : "FAILED", name, error);
+  failures += !good;
+}
+
+struct Batch {
+  std::vector<int64_t> starts, keys, tasks;
+  void* layout = nullptr;
+  explicit Batch(const std::vector<int64_t>& lengths, std::vector<int64_t> of_task) : tasks(std::move(of_task)) {
+    starts.push_back(0);
+    for (int64_t length : lengths) {
+      starts.push_back(starts.back() + length);
+      keys.push_back(length);
+    }
+    done(plugin::layout_new(&layout, starts.data(), keys.data(), tasks.data(), static_cast<int64_t>(tasks.size()), 0));
+  }
+  ~Batch() { plugin::layout_free(layout); }
+  int64_t rows() const { return starts.back(); }
+  Tensor row_tasks() const {
+    std::vector<int64_t> out;
+    for (size_t b = 0; b < tasks.size(); ++b) out.insert(out.end(), static_cast<size_t>(keys[b]), tasks[b]);
+    return at::tensor(out, at::kLong);
+  }
+};
+
+const plugin::Dropout kNone{0, 1.0, 0, 0};
+
+// Leaves of the two computations: the same numbers, in the type under test and in float64.
+struct Leaf {
+  Tensor tested, exact;
+  Leaf(at::IntArrayRef shape, at::ScalarType type, double scale = 1.0) {
+    tested = (at::randn(shape) * scale).to(type).detach().set_requires_grad(true);
+    exact = tested.detach().to(at::kDouble).set_requires_grad(true);
+  }
+};
+
+void compare(const char* name, const Tensor& got, const Tensor& expected, const std::vector<std::pair<const char*, Leaf*>>& leaves,
+             double tolerance) {
+  close(name, got.detach(), expected.detach(), tolerance);
+  const Tensor dy = at::randn(got.sizes()).to(got.scalar_type());
+  torch::autograd::backward({got}, {dy});
+  torch::autograd::backward({expected}, {dy.to(at::kDouble)});
+  for (const auto& [leaf_name, leaf] : leaves) {
+    close((std::string(name) + " d" + leaf_name).c_str(), leaf->tested.grad(), leaf->exact.grad(), 2 * tolerance);
+  }
+}
+
+Tensor reference_attention(const Batch& batch, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& band,
+                           int64_t heads, bool first_only) {
+  const int64_t columns = k.size(1), d = columns / heads, width = band.size(2);
+  std::vector<Tensor> out;
+  for (size_t b = 0; b < batch.tasks.size(); ++b) {
+    const int64_t begin = batch.starts[b], length = batch.keys[b];
+    if (length == 0) {
+      if (first_only) out.push_back(at::zeros({1, columns}, q.options()));
+      continue;
+    }
+    const int64_t queries = first_only ? 1 : length;
+    const auto split = [&](const Tensor& x, int64_t rows) { return x.narrow(0, begin, rows).view({rows, heads, d}).transpose(0, 1); };
+    Tensor bias = at::zeros({queries, length}, q.options());
+    std::vector<Tensor> rows;
+    for (int64_t i = 0; i < queries; ++i) {
+      const int64_t start = i / width * width, count = std::min(width, length - start);
+      rows.push_back(at::cat({at::zeros({start}, q.options()), band[batch.tasks[b]][i].narrow(0, 0, count),
+                              at::zeros({length - start - count}, q.options())}));
+    }
+    bias = at::stack(rows);
+    const Tensor scores = at::matmul(split(q, queries), split(k, length).transpose(1, 2)) / std::sqrt(double(d)) + bias;
+    out.push_back(at::matmul(scores.softmax(-1), split(v, length)).transpose(0, 1).reshape({queries, columns}));
+  }
+  return at::cat(out);
+}
+
+void attention_case(const char* name, const std::vector<int64_t>& lengths, bool joint, bool first_only) {
+  const Batch batch(lengths, {0, 0, 2, 1});
+  const int64_t heads = 2, columns = 128;
+  Leaf band({4, 300, 22}, at::kFloat);
+  Tensor* out = nullptr;
+  if (joint) {
+    Leaf qkv({batch.rows(), 3 * columns}, at::kBFloat16);
+    done(plugin::attention(&out, &qkv.tested, nullptr, nullptr, &band.tested, heads, first_only, &kNone, batch.layout));
+    const auto part = [&](int64_t i) { return qkv.exact.narrow(1, i * columns, columns); };
+    compare(name, owned(out), reference_attention(batch, part(0), part(1), part(2), band.exact, heads, first_only),
+            {{"qkv", &qkv}, {"band", &band}}, 4e-3);
+  } else {
+    Leaf q({batch.rows(), columns}, at::kBFloat16), k({batch.rows(), columns}, at::kBFloat16),
+        v({batch.rows(), columns}, at::kBFloat16);
+    done(plugin::attention(&out, &q.tested, &k.tested, &v.tested, &band.tested, heads, first_only, &kNone, batch.layout));
+    compare(name, owned(out), reference_attention(batch, q.exact, k.exact, v.exact, band.exact, heads, first_only),
+            {{"q", &q}, {"k", &k}, {"v", &v}, {"band", &band}}, 4e-3);
+  }
+}
+
+void rows_cases() {
+  const Batch batch({5, 0, 7, 3}, {1, 1, 0, 2});
+  const Tensor tasks = batch.row_tasks();
+  const int64_t n = batch.rows(), d = 64;
+  {
+    Leaf x({n, d}, at::kFloat), gamma({3, d}, at::kFloat), beta({3, d}, at::kFloat);
+    Tensor* out = nullptr;
+    done(plugin::film(&out, &x.tested, &gamma.tested, &beta.tested, batch.layout));
+    compare("film", owned(out), (1 + gamma.exact.index_select(0, tasks)) * x.exact + beta.exact.index_select(0, tasks),
+            {{"x", &x}, {"gamma", &gamma}, {"beta", &beta}}, 1e-5);
+  }
+  for (const bool shared : {false, true}) {
+    Leaf x({n, d}, at::kFloat), r({n, d}, at::kFloat), w({4, d}, at::kFloat), b({d}, at::kFloat);
+    Tensor* out = nullptr;
+    done(plugin::layer_norm(&out, &x.tested, shared ? nullptr : &r.tested, &w.tested, &b.tested, 1e-6, &kNone, batch.layout));
+    const Tensor z = shared ? x.exact : x.exact + r.exact;
+    const Tensor normed = at::layer_norm(z, {d}, {}, {}, 1e-6);
+    std::vector<std::pair<const char*, Leaf*>> leaves = {{"x", &x}, {"weight", &w}, {"bias", &b}};
+    if (!shared) leaves.push_back({"residual", &r});
+    compare(shared ? "layer norm" : "layer norm, residual", owned(out),
+            normed * w.exact.index_select(0, tasks) + b.exact, leaves, 1e-5);
+  }
+  {
+    // With a mask: the forward pass shows which elements were kept.
+    Leaf x({n, d}, at::kFloat), w({d}, at::kFloat), b({3, d}, at::kFloat);
+    const plugin::Dropout half{99, 2.0, 1u << 31, 1};
+    const Tensor ones = at::ones({n, d}), residual = at::zeros({n, d}), unit = at::ones({d}), zero = at::zeros({d});
+    Tensor* out = nullptr;
+    done(plugin::layer_norm(&out, &ones, &residual, &unit, &zero, 0.0, &half, batch.layout));
+    const Tensor mask = (owned(out) > 0).to(at::kDouble) * 2;
+    done(plugin::layer_norm(&out, &x.tested, nullptr, &w.tested, &b.tested, 1e-6, &half, batch.layout));
+    compare("layer norm, dropout", owned(out),
+            at::layer_norm(x.exact * mask, {d}, {}, {}, 1e-6) * w.exact + b.exact.index_select(0, tasks),
+            {{"x", &x}, {"weight", &w}, {"bias", &b}}, 1e-5);
+  }
+  {
+    Leaf x({n, d}, at::kFloat), b({d}, at::kFloat);
+    Tensor* out = nullptr;
+    done(plugin::gelu(&out, &x.tested, &b.tested));
+    compare("gelu", owned(out), at::gelu(x.exact + b.exact), {{"x", &x}, {"bias", &b}}, 1e-5);
+  }
+  for (const bool with_film : {true, false}) {
+    Leaf word({11, d}, at::kFloat), type({2, d}, at::kFloat), position({9, d}, at::kFloat), w({d}, at::kFloat),
+        b({d}, at::kFloat), gamma({3, d}, at::kFloat), beta({3, d}, at::kFloat);
+    const Tensor ids = at::randint(11, {n}, at::kLong), types = at::randint(2, {n}, at::kLong), positions = at::randint(9, {n}, at::kLong);
+    const Tensor* id_list[3] = {&ids, &types, &positions};
+    const Tensor* tables[7] = {&word.tested, &type.tested, &position.tested, &w.tested, &b.tested,
+                               with_film ? &gamma.tested : nullptr, with_film ? &beta.tested : nullptr};
+    Tensor* out = nullptr;
+    done(plugin::embedding(&out, id_list, tables, 1e-6, &kNone, batch.layout));
+    const Tensor sum = word.exact.index_select(0, ids) + type.exact.index_select(0, types) + position.exact.index_select(0, positions);
+    Tensor y = at::layer_norm(sum, {d}, w.exact, b.exact, 1e-6);
+    std::vector<std::pair<const char*, Leaf*>> leaves = {{"word", &word}, {"type", &type}, {"position", &position}, {"weight", &w}, {"bias", &b}};
+    if (with_film) {
+      y = (1 + gamma.exact.index_select(0, tasks)) * y + beta.exact.index_select(0, tasks);
+      leaves.push_back({"gamma", &gamma});
+      leaves.push_back({"beta", &beta});
+    }
+    compare(with_film ? "embedding, film" : "embedding", owned(out), y, leaves, 1e-5);
+  }
+}
+
+void optimiser_cases() {
+  Tensor p = at::randn({1003}), g = at::randn({1003}), m = at::zeros({1003}), v = at::zeros({1003});
+  Tensor expected = p.to(at::kDouble), em = m.to(at::kDouble), ev = em.clone();
+  const std::vector<int64_t> decay = {3, 17, 900, 1003};
+  const Tensor clip = at::full({}, 0.5);
+  Tensor mask = at::zeros({1003}, at::kDouble);
+  mask.narrow(0, 3, 14).fill_(1);
+  mask.narrow(0, 900, 103).fill_(1);
+  const uint32_t version = static_cast<uint32_t>(p._version());
+  for (int64_t step = 1; step <= 2; ++step) {
+    done(plugin::adamw(&p, &g, &m, &v, nullptr, &clip, 0.1, 0.9, 0.99, 1e-8, 0.2, step, 0, decay.data(), 2));
+    const Tensor gradient = g.to(at::kDouble) * 0.5;
+    em = 0.9 * em + 0.1 * gradient;
+    ev = 0.99 * ev + 0.01 * gradient * gradient;
+    expected = expected * (1 - 0.02 * mask);
+    expected = expected - 0.1 / (1 - std::pow(0.9, step)) * em / (ev.sqrt() / std::sqrt(1 - std::pow(0.99, step)) + 1e-8);
+  }
+  close("adamw", p, expected, 1e-6);
+  if (p._version() == version) {
+    std::printf("FAILED adamw: version\n");
+    ++failures;
+  }
+  Tensor* out = nullptr;
+  done(plugin::norm(&out, &g));
+  close("norm", owned(out), g.to(at::kDouble).norm(), 1e-6);
+  const Tensor scores = at::tensor({1.0f, 3.0f, 3.0f, 2.0f});
+  done(plugin::top_scores(&out, &scores, 3));
+  if (!owned(out).equal(at::tensor({1, 2, 3}, at::kLong))) {
+    std::printf("FAILED top scores\n");
+    ++failures;
+  }
+}
+
+}  // namespace
+
+int main() {
+  at::manual_seed(1);
+  attention_case("attention, joint", {17, 0, 40, 5}, true, false);
+  attention_case("attention, separate", {17, 3, 65, 1}, false, false);
+  attention_case("attention, joint, first rows", {17, 0, 40, 5}, true, true);
+  attention_case("attention, separate, first rows", {7, 0, 20, 5}, false, true);
+  attention_case("attention, long", {150, 0, 130, 5}, true, false);
+  rows_cases();
+  optimiser_cases();
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask gpu-check`: one folder that checks and measures the kernels on a GPU machine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Context as _;
+use lexopt::prelude::*;
+
+use super::{kernels, unexpected};
+use crate::cargo;
+use crate::disk::{self, writing};
+use crate::error::failure;
+use crate::kernels::plugin;
+use crate::workspace::{human_bytes, root, shown};
+
+pub(super) const SUMMARY: &str =
+    "makes a folder that checks and measures the kernels on a GPU machine";
+
+const HELP: &str = "\
+Makes one folder that checks camtl's CUDA kernels on another machine and measures
+them there. Neither making it nor this machine needs a GPU.
+
+Usage: cargo xtask gpu-check [--out DIR]
+
+  --out DIR   the folder (default target/gpu-check); an earlier one is replaced
+  -h, --help  this text
+
+In the folder: the camtl binary, the plugin libcamtl_cuda.so, run.sh and its
+Python scripts, below 64 MiB in all. Copy it to a machine with a GPU of compute
+capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start ./run.sh
+(PYTHON names another interpreter than python3). It compares every kernel with
+float64 on fresh random inputs, outputs poisoned before and two runs compared bit
+for bit; times each beside its floor, eager PyTorch and the best composition of
+libtorch operations; and runs compute-sanitizer where there is one. The results
+are in table.txt and results.json.
+
+The plugin is built first, see `cargo xtask kernels --help` for what that needs.
+";
+
+/// What an upload to a lent machine may weigh.
+const LIMIT: u64 = 64 << 20;
+
+/// Scripts of `benches/gpu` that go along.
+const SCRIPTS: [&str; 5] = [
+    "run.sh",
+    "check.py",
+    "bindings.py",
+    "correctness.py",
+    "timing.py",
+];
+
+pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let mut out = None;
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("out") => out = Some(PathBuf::from(parser.value()?)),
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            other => return Err(unexpected(other, "gpu-check")),
+        }
+    }
+    let root = root();
+    let folder = out.unwrap_or_else(|| kernels::target_folder(&root).join("gpu-check"));
+    let library = kernels::build(&root)?;
+    let binary = cargo::build_camtl(&root)?;
+    assemble(&root, &folder, &library, &binary)?;
+    let total = size_of(&folder)?;
+    if total > LIMIT {
+        return Err(failure(
+            format!(
+                "{} has {}, more than the {} allowed",
+                shown(&folder),
+                human_bytes(total),
+                human_bytes(LIMIT)
+            ),
+            "the binary or the plugin has grown beyond what the folder may carry",
+        ));
+    }
+    eprintln!("{}: {}", shown(&folder), human_bytes(total));
+    println!(
+        "copy {} to a machine with a GPU and run ./run.sh there",
+        shown(&folder)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn assemble(root: &Path, folder: &Path, library: &Path, binary: &Path) -> anyhow::Result<()> {
+    let staged = folder.with_extension("tmp");
+    disk::remove_if_there(&staged)?;
+    writing(fs::create_dir_all(&staged), &staged)?;
+    copy(library, &staged.join(plugin::FILE_NAME))?;
+    let stripped = staged.join("camtl");
+    let status = Command::new("strip")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(binary)
+        .status()
+        .map_err(|error| {
+            failure(
+                format!("cannot run strip: {error}"),
+                "install binutils (Debian and Ubuntu: apt install binutils)",
+            )
+        })?;
+    anyhow::ensure!(
+        status.success(),
+        "strip failed on {} ({status})",
+        shown(binary)
+    );
+    for name in SCRIPTS {
+        copy(&root.join("benches/gpu").join(name), &staged.join(name))?;
+    }
+    disk::place_folder(&staged, folder)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    // Keeps the mode: run.sh stays executable.
+    fs::copy(from, to)
+        .map(|_| ())
+        .with_context(|| format!("cannot copy {} to {}", shown(from), shown(to)))
+}
+
+fn size_of(folder: &Path) -> anyhow::Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", shown(folder)))? {
+        let entry = entry.with_context(|| format!("cannot list {}", shown(folder)))?;
+        total += entry.metadata().map_or(0, |m| m.len());
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_is_in_the_workspace() {
+        for name in SCRIPTS {
+            assert!(root().join("benches/gpu").join(name).is_file(), "{name}");
+        }
+    }
+}
