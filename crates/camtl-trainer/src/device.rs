@@ -18,14 +18,14 @@ use crate::error::TrainError;
 pub fn resolve_device(choice: DeviceChoice) -> Result<Device, TrainError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda | DeviceChoice::Auto if tch::Cuda::is_available() => Ok(Device::Cuda(0)),
-        DeviceChoice::Auto => Ok(Device::Cpu),
-        DeviceChoice::Cuda => Err(TrainError::Device {
+        // Opened before anything else asks libtorch about GPUs.
+        DeviceChoice::Auto => Ok(camtl_ops::open_cuda(0).unwrap_or(Device::Cpu)),
+        DeviceChoice::Cuda => camtl_ops::open_cuda(0).map_err(|error| TrainError::Device {
             device: "cuda",
-            problem:
-                "libtorch sees no CUDA device; `cargo xtask doctor` says what is missing. Use \
-                      train.device = \"cpu\", or \"auto\" to take what is there"
-                    .to_owned(),
+            problem: format!(
+                "{error}. `cargo xtask doctor` checks all of it; train.device = \"cpu\" computes without a GPU, \
+                 \"auto\" takes what is there"
+            ),
         }),
     }
 }
