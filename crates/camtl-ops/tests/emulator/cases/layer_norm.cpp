@@ -79,7 +79,46 @@ void run(const RowShape& shape, std::uint64_t seed) {
   workspace.check_guards("workspace");
 }
 
+// Rows that belong to no sequence (the tail of a fixed-size batch) become zeros, and
+// a seed in device memory wins over the launch argument.
+void tail_rows_and_device_seed() {
+  Random random(190);
+  Batch batch;
+  batch.lengths = {5};
+  batch.tasks = {0};
+  const DeviceLayout layout(batch);
+  CamtlLayout view = *layout.get();
+  Array<int> row_sequences(std::vector<int>{0, 0, 0, 0, 0, -1, -1, -1});
+  view.row_sequences = row_sequences.data();
+  view.num_rows = 8;
+  const std::size_t columns = 264;
+  Array<float> x(8 * columns), weight(columns), bias(columns), mean(8), rstd(8);
+  fill_normal(x, random);
+  fill_normal(weight, random);
+  fill_normal(bias, random, 1.0, 5.0);
+  // What lies in rows of nobody may be anything.
+  for (std::size_t i = 5 * columns; i < x.size(); ++i) x[i] = NAN;
+  const std::uint64_t seed = 0x123456789abcdefull;
+  CamtlDropout from_device = dropout_of(0.3, 1), from_argument = dropout_of(0.3, seed);
+  from_device.device_seed = &seed;
+  std::vector<double> results[2];
+  for (int i = 0; i < 2; ++i) {
+    Array<float> y(8 * columns), z(8 * columns);
+    expect(camtl_cuda_layer_norm_forward(&view, CAMTL_FLOAT32, static_cast<int>(columns), x.data(), nullptr,
+                                         {weight.data(), 0}, {bias.data(), 0}, 1e-5f,
+                                         i == 0 ? from_device : from_argument, y.data(), z.data(), mean.data(),
+                                         rstd.data(), nullptr) == 0,
+           "launch failed");
+    results[i] = values(y);
+    for (std::size_t at = 5 * columns; at < results[i].size(); ++at) {
+      expect(results[i][at] == 0.0 && z[at] == 0.0f, "a row of no sequence is not zero");
+    }
+  }
+  expect(results[0] == results[1], "the seed in device memory gives another mask");
+}
+
 const bool registered = [] {
+  add_case({"layer_norm", "tail rows, device seed", true, tail_rows_and_device_seed});
   std::uint64_t seed = 100;
   for (const RowShape& shape : row_shapes()) {
     const bool quick = seed < 103;
