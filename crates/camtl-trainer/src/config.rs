@@ -197,6 +197,11 @@ pub struct TrainOptions {
     pub loss_reduction: LossReduction,
     /// Whether candidates are scored with dropout.
     pub scoring_dropout: ScoringDropout,
+    /// Share of the updates, drawn at random, in which candidates are chosen at random instead of by
+    /// uncertainty, for samplers that score. A task that does not get easier keeps the largest
+    /// uncertainty and would otherwise fill every batch; and nothing is scored in these updates. 0
+    /// is the method of the paper and of the released code.
+    pub exploration: f64,
     /// Most tokens in one scoring pass.
     pub scoring_batch_tokens: usize,
     /// Dropout passes whose spread is a regression's own uncertainty
@@ -334,6 +339,7 @@ impl Default for TrainOptions {
             micro_batch_tokens: 4_096,
             loss_reduction: LossReduction::MeanOfTaskMeans,
             scoring_dropout: ScoringDropout::Off,
+            exploration: 0.0,
             scoring_batch_tokens: 8_192,
             regression_passes: 4,
             log_every_steps: 10,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
 use camtl_data::encoded::{EncodedSplit, TaskDataset};
-use camtl_data::random::derive_seed;
+use camtl_data::random::{Stream, derive_seed};
 use camtl_data::sampler::{BoxError, ExampleRef, Scorer};
 use camtl_data::task::TaskKind;
 use camtl_model::Model;
@@ -178,6 +178,31 @@ impl ModelScorer<'_> {
             visit(&places, &batch, self.model, &mut dropout)?;
         }
         Ok(())
+    }
+}
+
+/// Scores that say nothing: every candidate has the same chance to be chosen.
+pub(crate) struct RandomScorer<'a> {
+    pub(crate) datasets: &'a [TaskDataset],
+    pub(crate) stream: Stream,
+}
+
+impl Scorer for RandomScorer<'_> {
+    fn score(&mut self, candidates: &[ExampleRef]) -> Result<Vec<f32>, BoxError> {
+        let mut scores = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let kind = self
+                .datasets
+                .get(candidate.task as usize)
+                .map(|dataset| &dataset.spec.kind);
+            // A sampler divides an entropy by ln C; this makes it uniform in [0, 1) for every task.
+            let largest = match kind {
+                Some(kind) if !kind.is_regression() => (kind.num_outputs() as f64).ln(),
+                _ => 1.0,
+            };
+            scores.push((self.stream.uniform() * largest) as f32);
+        }
+        Ok(scores)
     }
 }
 

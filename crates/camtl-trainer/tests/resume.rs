@@ -17,6 +17,7 @@ fn full_config() -> RunConfig {
     let mut config = config();
     config.train.max_steps = Some(17);
     config.train.scoring_dropout = ScoringDropout::Released;
+    config.train.exploration = 0.3;
     config.train.log_every_steps = 4;
     config.eval.every_steps = Some(5);
     config.eval.limit = Some(10);

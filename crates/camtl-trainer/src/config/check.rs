@@ -120,6 +120,12 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
         "a number of at least 0 (0 switches clipping off)",
     );
     require(
+        (0.0..=1.0).contains(&train.exploration),
+        "train.exploration",
+        &train.exploration,
+        "a number in [0, 1]",
+    );
+    require(
         (2..=64).contains(&train.regression_passes),
         "train.regression_passes",
         &train.regression_passes,

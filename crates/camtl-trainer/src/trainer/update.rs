@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use camtl_data::batch::{BatchItem, PackedBatch};
-use camtl_data::random::derive_seed;
-use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError};
+use camtl_data::random::{Stream, derive_seed};
+use camtl_data::sampler::{
+    ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError, Selection,
+};
 use camtl_model::StepModulation;
 use camtl_ops::grad_norm;
 use tch::Kind;
@@ -14,7 +16,7 @@ use crate::config::ScoringDropout;
 use crate::error::{Offenders, TrainError};
 use crate::forward::{model_input, targets};
 use crate::predict::to_vec;
-use crate::scorer::{ModelScorer, dropout_stream, train_split};
+use crate::scorer::{ModelScorer, RandomScorer, TRAIN, dropout_stream, train_split};
 use crate::state::Update;
 
 impl Trainer {
@@ -74,8 +76,25 @@ impl Trainer {
         })
     }
 
-    /// Asks the sampler for the examples of update `index`.
-    fn select(&mut self, index: u64) -> Result<(camtl_data::sampler::Selection, f64), TrainError> {
+    /// Asks the sampler for the examples of update `index`; returns the seconds of scoring too.
+    fn select(&mut self, index: u64) -> Result<(Selection, f64), TrainError> {
+        if self.explores(index) {
+            let mut scorer = RandomScorer {
+                datasets: &self.datasets,
+                stream: Stream::new(
+                    derive_seed(self.config.train.seed, "exploration", index),
+                    "scores",
+                ),
+            };
+            let mut selection = self
+                .sampler
+                .next_batch(&mut scorer)
+                .map_err(|error| self.scoring_error(error))?;
+            // Nothing was scored, and random numbers are nobody's uncertainty.
+            selection.candidates = 0;
+            selection.mean_uncertainty.fill(None);
+            return Ok((selection, 0.0));
+        }
         let train = &self.config.train;
         let with_dropout = train.scoring_dropout == ScoringDropout::Released
             && !self.state.next_scoring_is_deterministic;
@@ -86,51 +105,59 @@ impl Trainer {
                 ..
             }
         );
+        let seed = |name| derive_seed(train.seed, name, index);
         let mut scorer = ModelScorer {
             model: &self.model,
             datasets: &self.datasets,
             batch_tokens: train.scoring_batch_tokens,
-            dropout_seed: with_dropout.then(|| derive_seed(train.seed, "scoring dropout", index)),
-            regression: own.then(|| {
-                (
-                    train.regression_passes,
-                    derive_seed(train.seed, "regression uncertainty", index),
-                )
-            }),
+            dropout_seed: with_dropout.then(|| seed("scoring dropout")),
+            regression: own.then(|| (train.regression_passes, seed("regression uncertainty"))),
             seconds: 0.0,
         };
         let selection = self.sampler.next_batch(&mut scorer);
         let seconds = scorer.seconds;
-        let selection = selection.map_err(|error| match error {
+        let selection = selection.map_err(|error| self.scoring_error(error))?;
+        self.state.next_scoring_is_deterministic = false;
+        Ok((selection, seconds))
+    }
+
+    /// Whether update `index` takes random candidates (`train.exploration`).
+    fn explores(&self, index: u64) -> bool {
+        let train = &self.config.train;
+        train.exploration > 0.0
+            && self.sampler.uses_scorer()
+            && Stream::new(derive_seed(train.seed, "exploration", index), "whether").uniform()
+                < train.exploration
+    }
+
+    /// A sampler's error, with the scorer's own errors taken out of it and the example's id put in.
+    fn scoring_error(&self, error: SamplerError) -> TrainError {
+        match error {
             SamplerError::Score {
                 ref task,
                 example,
                 value,
                 ..
             } if !value.is_finite() => {
-                let ids = self
+                let dataset = self
                     .datasets
                     .iter()
                     .find(|dataset| &dataset.spec.name == task);
-                let id = ids
-                    .and_then(|dataset| dataset.splits.get(crate::scorer::TRAIN))
+                let id = dataset
+                    .and_then(|dataset| dataset.splits.get(TRAIN))
                     .map_or(u64::from(example), |split| split.get(example as usize).id);
-                self.not_finite(
-                    "a score is",
-                    vec![Offenders {
-                        task: task.clone(),
-                        example_ids: vec![id],
-                    }],
-                )
+                let offenders = vec![Offenders {
+                    task: task.clone(),
+                    example_ids: vec![id],
+                }];
+                self.not_finite("a score is", offenders)
             }
             SamplerError::Scorer(inner) => match inner.downcast::<TrainError>() {
                 Ok(error) => *error,
                 Err(other) => SamplerError::Scorer(other).into(),
             },
             other => other.into(),
-        })?;
-        self.state.next_scoring_is_deterministic = false;
-        Ok((selection, seconds))
+        }
     }
 
     fn pack(&self, examples: &[ExampleRef]) -> Result<PackedBatch, TrainError> {
