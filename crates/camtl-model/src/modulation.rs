@@ -49,7 +49,7 @@ pub struct Film {
 pub struct NormRows {
     /// [T, D].
     pub weight: Tensor,
-    /// [T, D] if modulated, else [D].
+    /// `[T, D]` if modulated, else `[D]`.
     pub bias: Tensor,
 }
 

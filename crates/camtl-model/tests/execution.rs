@@ -180,7 +180,7 @@ proptest! {
 fn gradients_agree_with_finite_differences() {
     for preset in [Preset::Released, Preset::Paper, Preset::Recommended] {
         for variant in [Variant::Base, Variant::Large, Variant::None] {
-            let mut config = config(MethodConfig::new(preset, variant), 24, 2);
+            let config = config(MethodConfig::new(preset, variant), 24, 2);
             let model = model(&config, 5);
             let sequences: Sequences = vec![
                 (0, vec![3, 9, 4, 8, 2]),
