@@ -3,7 +3,7 @@
 //! Budgets are numbers of steps, never times, so that the table is a function of seed and threads.
 //! All three methods start from the same encoder and make the same number of updates of 32 examples.
 //! Learning rates were tried on the development splits of seed 12 (2.5e-4 and 5e-4 for every method,
-//! 1e-3 for the two joint ones): 5e-4 was best for each. The held-out splits played no part.
+//! 1e-3 for the two joint ones): 5e-4 was best for each. The held-out splits played no part in that choice.
 
 use camtl_data::batch::LossReduction;
 use camtl_data::sampler::{Borrow, RegressionUncertainty, SamplerConfig, UncertaintyForm};
