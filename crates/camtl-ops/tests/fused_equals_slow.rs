@@ -9,7 +9,7 @@ use camtl_ops::{
     set_num_threads,
 };
 use proptest::prelude::*;
-use support::{DEFAULT, Form, Random, SLOW, difference, gradients};
+use support::{DEFAULT, Form, Random, SLOW, difference, gradients, vec64};
 use tch::{Device, Kind, Tensor};
 
 /// Lengths around what kernels and vectors divide by.
@@ -41,6 +41,10 @@ fn tasks() -> impl Strategy<Value = i64> {
     prop_oneof![Just(1i64), Just(2), Just(26)]
 }
 
+fn largest(x: &Tensor) -> f64 {
+    vec64(x).iter().fold(0.0, |most, x| x.abs().max(most))
+}
+
 /// Both forms agree in `f`'s value and in the gradient of every input.
 fn agree(inputs: &[Tensor], f: &dyn Fn(&Form, &[Tensor]) -> Tensor) -> Result<(), TestCaseError> {
     for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 2e-5)] {
@@ -49,8 +53,11 @@ fn agree(inputs: &[Tensor], f: &dyn Fn(&Form, &[Tensor]) -> Tensor) -> Result<()
         let (got, got_grads) = gradients(&inputs, &|x| f(&DEFAULT, x));
         let d = difference(&got, &want);
         prop_assert!(d <= tolerance, "values differ by {d:.2e} in {kind:?}");
+        // A gradient that is small because its terms cancel (a nearly certain class) keeps the
+        // rounding of the terms, so the scale is at least a hundredth of theirs.
+        let floor = want_grads.iter().map(largest).fold(1.0, f64::max) / 100.0;
         for (n, (got, want)) in got_grads.iter().zip(&want_grads).enumerate() {
-            let d = difference(got, want);
+            let d = difference(got, want) * largest(want).max(1e-3) / largest(want).max(floor);
             // Sums over all rows of a batch, in another order.
             prop_assert!(
                 d <= 4.0 * tolerance,
@@ -223,7 +230,8 @@ proptest! {
 /// A pass through all kernels of a row and of attention, and its gradients.
 fn everything(form: &Form, kind: Kind) -> Vec<Tensor> {
     let mut random = Random::new(5);
-    let layout = random.packing(&[40, 0, 17, 128, 1, 33], 3);
+    // Enough rows that the kernels do share them out.
+    let layout = random.packing(&[40, 0, 17, 128, 1, 33, 128, 99], 3);
     let rows = layout.num_tokens();
     let dropout = Some(Dropout { p: 0.1, seed: 9 });
     let inputs = [
