@@ -16,6 +16,11 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
+/// A form of an operation by name.
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+/// A form with the tensors that get gradients.
+type TrainedCase<'a> = (&'static str, Vec<&'a Tensor>, Box<dyn Fn() -> Tensor + 'a>);
+
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 const TASKS: i64 = 4;
 const DROPOUT: Dropout = Dropout { p: 0.1, seed: 3 };
@@ -71,7 +76,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Measures the cases of one operation; the first is compared with the rest.
-    fn cases(&mut self, work: &Work, op: &str, cases: Vec<(&'static str, Box<dyn FnMut() + '_>)>) {
+    fn cases(&mut self, work: &Work, op: &str, cases: Vec<Case<'_>>) {
         let name = work.name(op);
         let mut group: BenchmarkGroup<'_, WallTime> = self.criterion.benchmark_group(&name);
         group.throughput(Throughput::Elements(
@@ -86,12 +91,7 @@ impl Bench<'_> {
     }
 
     /// Forward without a graph, and the backward pass alone, of each form.
-    fn both_ways(
-        &mut self,
-        work: &Work,
-        op: &str,
-        cases: &[(&'static str, Vec<&Tensor>, Box<dyn Fn() -> Tensor + '_>)],
-    ) {
+    fn both_ways(&mut self, work: &Work, op: &str, cases: &[TrainedCase<'_>]) {
         let forward = cases.iter().map(|(case, _, f)| {
             let routine: Box<dyn FnMut()> = Box::new(move || no_grad(|| drop(black_box(f()))));
             (*case, routine)

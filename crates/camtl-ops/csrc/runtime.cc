@@ -7,6 +7,10 @@
 
 #include "guard.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace camtl {
 
 std::string& last_error() {
@@ -61,6 +65,15 @@ int camtl_set_num_threads(int threads) {
 
 int camtl_num_threads(int* threads) {
   return camtl::guarded([&] { *threads = at::get_num_threads(); });
+}
+
+// Keeps freed memory in the process instead of handing every large block back.
+int camtl_keep_freed_memory() {
+#if defined(__GLIBC__)
+  return mallopt(M_MMAP_MAX, 0) == 1 && mallopt(M_TRIM_THRESHOLD, -1) == 1 ? 1 : 0;
+#else
+  return 0;
+#endif
 }
 
 // Starts autocast for a device type on this thread and gives what was set before.

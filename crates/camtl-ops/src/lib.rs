@@ -80,6 +80,6 @@ pub use heads::{Head, HeadsOutput, IGNORED_CLASS, Targets, heads_entropy_loss};
 pub use layer_norm::cond_layer_norm;
 pub use packing::Packing;
 pub use runtime::{
-    AutocastGuard, deterministic, num_threads, rng_state, set_deterministic, set_grad_view,
-    set_num_threads, set_rng_state,
+    AutocastGuard, deterministic, keep_freed_memory, num_threads, rng_state, set_deterministic,
+    set_grad_view, set_num_threads, set_rng_state,
 };

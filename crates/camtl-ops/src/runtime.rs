@@ -111,6 +111,15 @@ pub fn num_threads() -> Result<i32> {
     ffi::num_threads().map_err(|e| e.within("num_threads"))
 }
 
+/// Lets the C library keep freed memory for the next allocation, instead of
+/// returning every large block to the system and having each page of the next
+/// one cleared and mapped anew: activations of a training step are such blocks.
+/// For programs that train or serve; call it once at the start. Gives whether
+/// the C library took the request (glibc does).
+pub fn keep_freed_memory() -> bool {
+    ffi::keep_freed_memory()
+}
+
 /// Automatic mixed precision on this thread until the guard is dropped, on the
 /// CPU as well (tch's own form does nothing there).
 ///

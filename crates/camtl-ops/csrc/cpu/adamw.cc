@@ -50,7 +50,7 @@ void step(const CamtlAdamW& a) {
   const T* grad = static_cast<const T*>(a.grad);
   T *p = static_cast<T*>(a.param), *m = static_cast<T*>(a.exp_avg), *v = static_cast<T*>(a.exp_avg_sq);
   const int64_t blocks = (a.count + kBlock - 1) / kBlock;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a.count >= kSerialElements)
   for (int64_t block = 0; block < blocks; ++block) {
     int64_t at = block * kBlock;
     const int64_t end = at + kBlock < a.count ? at + kBlock : a.count;
@@ -82,7 +82,7 @@ void sum_squares(const CamtlNorm& a) {
   constexpr int lanes = 16;
   const int64_t blocks = (a.count + size - 1) / size;
   const T* x = static_cast<const T*>(a.x);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a.count >= kSerialElements)
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t begin = block * size, end = begin + size < a.count ? begin + size : a.count;
     double sum[lanes] = {};

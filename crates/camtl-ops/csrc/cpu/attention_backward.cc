@@ -106,7 +106,7 @@ void backward(const CamtlAttention& a) {
   const int64_t size = layout.max_len * a.band_width;
   const int64_t bytes = Buffers<T>(a, nullptr).bytes;
   T* partial = a.dband ? static_cast<T*>(a.partial) : nullptr;
-#pragma omp parallel
+#pragma omp parallel if (a.layout->rows * a.heads * a.head_dim >= kSerialElements)
   {
     const Buffers<T> memory(a, static_cast<char*>(a.workspace) + omp_get_thread_num() * bytes);
 #pragma omp for schedule(dynamic, 1)

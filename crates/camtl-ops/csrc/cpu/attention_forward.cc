@@ -38,7 +38,7 @@ template <typename T>
 void forward(const CamtlAttention& a) {
   const int64_t units = a.layout->sequences * a.heads;
   const int64_t bytes = Buffers<T>(a, nullptr).bytes;
-#pragma omp parallel
+#pragma omp parallel if (a.layout->rows * a.heads * a.head_dim >= kSerialElements)
   {
     const Buffers<T> memory(a, static_cast<char*>(a.workspace) + omp_get_thread_num() * bytes);
 #pragma omp for schedule(dynamic, 4)

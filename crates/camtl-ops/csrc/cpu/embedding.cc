@@ -29,7 +29,7 @@ void forward(const CamtlEmbedding& a) {
   const CamtlLayout& layout = *a.layout;
   const T* weight = static_cast<const T*>(a.weight);
   const T* bias = static_cast<const T*>(a.bias);
-#pragma omp parallel
+#pragma omp parallel if (layout.rows * a.columns >= kSerialElements)
   {
     RowBuffer<T> z_buffer(a.columns), mask_buffer(a.columns + 64);
     T *z = z_buffer.data, *mask = mask_buffer.data;
@@ -69,7 +69,7 @@ void backward(const CamtlEmbedding& a) {
   const T* bias = static_cast<const T*>(a.bias);
   T* partial = static_cast<T*>(a.partial);
   const int64_t stride = 4 * a.columns;
-#pragma omp parallel
+#pragma omp parallel if (layout.rows * a.columns >= kSerialElements)
   {
     RowBuffer<T> z_buffer(a.columns), mask_buffer(a.columns + 64);
     T *z = z_buffer.data, *mask = mask_buffer.data;
@@ -125,7 +125,7 @@ void backward(const CamtlEmbedding& a) {
 // Runs of one id in parallel, the rows of a run in order.
 template <typename T>
 void scatter(const CamtlScatter& a) {
-#pragma omp parallel for schedule(dynamic, 8)
+#pragma omp parallel for schedule(dynamic, 8) if (a.starts[a.runs] * a.columns >= kSerialElements)
   for (int64_t run = 0; run < a.runs; ++run) {
     T* to = static_cast<T*>(a.dtable) + a.ids[a.order[a.starts[run]]] * a.columns;
     for (int64_t at = a.starts[run]; at < a.starts[run + 1]; ++at) {

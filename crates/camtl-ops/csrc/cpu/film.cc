@@ -8,7 +8,7 @@ namespace {
 template <typename T>
 void forward(const CamtlFilm& a) {
   const CamtlLayout& layout = *a.layout;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (layout.rows * a.columns >= kSerialElements)
   for (int64_t row = 0; row < layout.rows; ++row) {
     const int64_t task = a.tasks == 1 ? 0 : layout.tasks[layout.row_sequence[row]];
     const T* gamma = static_cast<const T*>(a.gamma) + task * a.columns;
@@ -26,7 +26,7 @@ void backward(const CamtlFilm& a) {
   const CamtlLayout& layout = *a.layout;
   T* partial = static_cast<T*>(a.partial);
   const bool tables = a.dgamma || a.dbeta;
-#pragma omp parallel
+#pragma omp parallel if (layout.rows * a.columns >= kSerialElements)
   {
 #pragma omp for schedule(static)
     for (int64_t s = 0; s < layout.row_segments; ++s) {

@@ -14,7 +14,7 @@ CAMTL_INLINE Vec<T> normal_distribution(Vec<T> u) {
 
 template <typename T>
 void forward(const CamtlGelu& a) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a.rows * a.columns >= kSerialElements)
   for (int64_t row = 0; row < a.rows; ++row) {
     const T* x = static_cast<const T*>(a.x) + row * a.columns;
     const T* bias = static_cast<const T*>(a.bias);
@@ -30,7 +30,7 @@ template <typename T>
 void backward(const CamtlGelu& a) {
   const int64_t blocks = (a.rows + kRows - 1) / kRows;
   T* partial = static_cast<T*>(a.partial);
-#pragma omp parallel
+#pragma omp parallel if (a.rows * a.columns >= kSerialElements)
   {
 #pragma omp for schedule(static)
     for (int64_t block = 0; block < blocks; ++block) {

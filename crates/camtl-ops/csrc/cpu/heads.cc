@@ -32,7 +32,7 @@ CAMTL_INLINE T log_denominator(const T* z, int64_t outputs) {
 
 template <typename T>
 void forward(const CamtlHeads& a) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a.sequences * a.columns >= kSerialElements)
   for (int64_t b = 0; b < a.sequences; ++b) {
     const int64_t head = a.head[b], outputs = a.outputs[head];
     const T* pooled = static_cast<const T*>(a.pooled) + b * a.columns;
@@ -61,7 +61,7 @@ void forward(const CamtlHeads& a) {
 template <typename T>
 void backward(const CamtlHeads& a) {
   T* dsaid = static_cast<T*>(a.dsaid);
-#pragma omp parallel
+#pragma omp parallel if (a.sequences * a.columns >= kSerialElements)
   {
 #pragma omp for schedule(static)
     for (int64_t b = 0; b < a.sequences; ++b) {

@@ -42,7 +42,7 @@ CAMTL_INLINE void sum_row(const CamtlLayerNorm& a, int64_t row, T* mask, T* z) {
 template <typename T>
 void forward(const CamtlLayerNorm& a) {
   const CamtlLayout& layout = *a.layout;
-#pragma omp parallel
+#pragma omp parallel if (layout.rows * a.columns >= kSerialElements)
   {
     RowBuffer<T> z_buffer(a.columns), mask_buffer(a.columns + 64);
     T* z = z_buffer.data;
@@ -74,7 +74,7 @@ void backward(const CamtlLayerNorm& a) {
   // dropout(x) + residual passes one gradient on; with a mask x's differs.
   T* dz_out = static_cast<T*>(a.dresidual ? a.dresidual : (a.dropout.on ? nullptr : a.dx));
   T* dx_out = static_cast<T*>(a.dx);
-#pragma omp parallel
+#pragma omp parallel if (layout.rows * a.columns >= kSerialElements)
   {
     RowBuffer<T> z_buffer(a.columns), mask_buffer(a.columns + 64);
     T *z = z_buffer.data, *mask = mask_buffer.data;

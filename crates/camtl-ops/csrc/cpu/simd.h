@@ -24,6 +24,9 @@
 namespace camtl {
 namespace CAMTL_ISA {
 
+// Below this many elements one thread is faster than waking the others.
+constexpr int64_t kSerialElements = 16384;
+
 template <typename T>
 struct Simd;
 

@@ -23,8 +23,15 @@ unsafe extern "C" {
         was_dtype: *mut c_int,
     ) -> c_int;
     fn camtl_end_autocast(cuda: c_int, was_on: c_int, was_dtype: c_int) -> c_int;
+    fn camtl_keep_freed_memory() -> c_int;
     fn camtl_isa() -> c_int;
     fn camtl_limit_isa(level: c_int);
+}
+
+/// Whether the C library took the request.
+pub(crate) fn keep_freed_memory() -> bool {
+    // SAFETY: no pointers.
+    unsafe { camtl_keep_freed_memory() != 0 }
 }
 
 /// Instruction set in use: 0 baseline, 1 AVX2, 2 AVX-512.

@@ -208,7 +208,13 @@ pub fn cond_attention(
     }
     let options = (p.v.kind(), packing.device());
     if first_only {
-        outputs.push(Tensor::f_zeros([1, p.columns], options)?);
+        // The row of sequences without tokens. Where all are such, it is an empty sum, so that the
+        // result still belongs to the graph.
+        outputs.push(if outputs.is_empty() {
+            p.v.f_sum_dim_intlist(0, true, None)?
+        } else {
+            Tensor::f_zeros([1, p.columns], options)?
+        });
         return Ok(Tensor::f_cat(&outputs, 0)?.f_index_select(0, &plan.sequence_places)?);
     }
     if outputs.is_empty() {
