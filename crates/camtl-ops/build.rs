@@ -30,7 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for source in SHIM.iter().chain(PORTABLE) {
         println!("cargo:rerun-if-changed={source}");
     }
-    for shared in ["cpu", "function.h", "guard.h", "kernels.h", "layout.h", "philox.h"] {
+    for shared in [
+        "cpu",
+        "function.h",
+        "guard.h",
+        "kernels.h",
+        "layout.h",
+        "philox.h",
+    ] {
         println!("cargo:rerun-if-changed=csrc/{shared}");
     }
     // Set by torch-sys (links = "tch"): the library folder it really used.
