@@ -118,14 +118,12 @@ impl Progress {
                 learning_rate,
                 timing,
                 ..
-            } => {
-                if self.is_due(*step) {
-                    self.last_line = *step;
-                    self.plain(&format!(
-                        "step {}/{}  loss {loss:.4}  learning rate {learning_rate:.2e}  {:.0} examples/s",
-                        step, self.total_steps, timing.examples_per_s
-                    ));
-                }
+            } if self.is_due(*step) => {
+                self.last_line = *step;
+                self.plain(&format!(
+                    "step {}/{}  loss {loss:.4}  learning rate {learning_rate:.2e}  {:.0} examples/s",
+                    step, self.total_steps, timing.examples_per_s
+                ));
             }
             Event::Evaluating { done, total, task } => {
                 if let Shown::Bar(bar) = &self.shown {

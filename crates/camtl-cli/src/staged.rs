@@ -112,7 +112,7 @@ mod tests {
         for round in ["first", "second"] {
             let staged = StagedFolder::new(&destination).unwrap();
             fs::write(staged.path().join(round), round).unwrap();
-            assert_eq!(destination.join(round).exists(), false);
+            assert!(!destination.join(round).exists());
             staged.commit().unwrap();
             let names: Vec<_> = fs::read_dir(&destination)
                 .unwrap()

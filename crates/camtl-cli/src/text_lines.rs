@@ -123,8 +123,8 @@ impl<R: BufRead> TextLines<R> {
                 LineFormat::Tsv
             });
         let mut texts = match format {
-            LineFormat::Tsv => self.from_tsv(text),
-            LineFormat::Jsonl => self.from_json(text),
+            LineFormat::Tsv => self.tsv_fields(text),
+            LineFormat::Jsonl => self.json_fields(text),
         }
         .map_err(|problem| self.fail(problem))?
         .into_iter();
@@ -137,7 +137,7 @@ impl<R: BufRead> TextLines<R> {
         }))
     }
 
-    fn from_tsv(&self, text: &str) -> Result<Vec<String>, String> {
+    fn tsv_fields(&self, text: &str) -> Result<Vec<String>, String> {
         if text.trim().is_empty() {
             return Err(
                 "blank line where a text was expected; every input line gets one answer".to_owned(),
@@ -156,7 +156,7 @@ impl<R: BufRead> TextLines<R> {
         Ok(texts)
     }
 
-    fn from_json(&self, text: &str) -> Result<Vec<String>, String> {
+    fn json_fields(&self, text: &str) -> Result<Vec<String>, String> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let Some(object) = value.as_object() else {

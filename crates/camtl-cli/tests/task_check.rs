@@ -20,7 +20,8 @@ train = "tickets/train.csv"
 dev = "tickets/dev.csv"
 test = { path = "tickets/test.csv", labelled = false }
 "#;
-const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nfire\nin\nthe\nkitchen\nplease\nrepaint\n.\n";
+const VOCAB: &str =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nfire\nin\nthe\nkitchen\nplease\nrepaint\n.\n";
 
 fn tickets() -> Dir {
     let dir = Dir::new();
@@ -30,9 +31,15 @@ fn tickets() -> Dir {
         "id,subject,body,urgency\nt1,Fire,in the kitchen.,today\nt2,repaint,the kitchen please,later\n\
          t3,please,repaint,later\nt4,the,kitchen,?\n",
     );
-    dir.write("data/tickets/dev.csv", "id,subject,body,urgency\nd1,fire,fire,today\n");
+    dir.write(
+        "data/tickets/dev.csv",
+        "id,subject,body,urgency\nd1,fire,fire,today\n",
+    );
     dir.write("models/someone/tiny/vocab.txt", VOCAB);
-    dir.write("models/someone/tiny/tokenizer_config.json", "{\"do_lower_case\": true}");
+    dir.write(
+        "models/someone/tiny/tokenizer_config.json",
+        "{\"do_lower_case\": true}",
+    );
     dir
 }
 
@@ -43,7 +50,9 @@ fn json(text: &str) -> Value {
 #[test]
 fn a_sound_task_is_summed_up() {
     let dir = tickets();
-    let ran = dir.run(["task", "check", "tickets.toml", "--max-length", "7"]).success();
+    let ran = dir
+        .run(["task", "check", "tickets.toml", "--max-length", "7"])
+        .success();
     let words = [
         "tickets (How urgent is a ticket?): classification, 2 labels, pairs of texts; metrics f1, accuracy",
         "1 (33.3 %)",
@@ -62,14 +71,35 @@ fn a_sound_task_is_summed_up() {
         assert!(ran.stdout.contains(text), "lacks {text:?}\n{ran}");
     }
 
-    let ran = dir.run(["task", "check", "tickets.toml", "--max-length", "7", "--json"]).success();
+    let ran = dir
+        .run([
+            "task",
+            "check",
+            "tickets.toml",
+            "--max-length",
+            "7",
+            "--json",
+        ])
+        .success();
     let found = json(&ran.stdout);
     assert_eq!(found["sound"], true);
     let train = &found["splits"]["train"];
-    assert_eq!((&train["rows"], &train["examples"], &train["skipped_labels"]), (&4.into(), &3.into(), &1.into()));
-    assert_eq!(train["labels"], serde_json::json!([{"label": "later", "count": 2}, {"label": "today", "count": 1}]));
-    assert_eq!(train["lengths"], serde_json::json!({"p50": 7, "p90": 8, "p99": 8, "max": 8, "truncated": 1}));
-    assert_eq!(train["first"][1]["token_type_ids"], serde_json::json!([0, 0, 0, 1, 1, 1, 1]));
+    assert_eq!(
+        (&train["rows"], &train["examples"], &train["skipped_labels"]),
+        (&4.into(), &3.into(), &1.into())
+    );
+    assert_eq!(
+        train["labels"],
+        serde_json::json!([{"label": "later", "count": 2}, {"label": "today", "count": 1}])
+    );
+    assert_eq!(
+        train["lengths"],
+        serde_json::json!({"p50": 7, "p90": 8, "p99": 8, "max": 8, "truncated": 1})
+    );
+    assert_eq!(
+        train["first"][1]["token_type_ids"],
+        serde_json::json!([0, 0, 0, 1, 1, 1, 1])
+    );
     assert_eq!(found["encoder"], "models/someone/tiny");
 }
 
@@ -80,7 +110,10 @@ fn every_problem_is_told_with_file_and_line() {
         "data/tickets/train.csv",
         "id,subject,body,urgency\nt1,a,b,tody\nt2,a\nt3,a,b,today\nt4,a,b,never\n",
     );
-    dir.write("data/tickets/dev.csv", "id,subject,text,urgency\nd1,a,b,today\n");
+    dir.write(
+        "data/tickets/dev.csv",
+        "id,subject,text,urgency\nd1,a,b,today\n",
+    );
     let ran = dir.run(["task", "check", "tickets.toml"]);
     assert_eq!(ran.code, Some(1), "{ran}");
     let words = [
@@ -93,21 +126,43 @@ fn every_problem_is_told_with_file_and_line() {
     for text in words {
         assert!(ran.stdout.contains(text), "lacks {text:?}\n{ran}");
     }
-    let ran = dir.run(["task", "check", "tickets.toml", "--max-problems", "2", "--json"]);
+    let ran = dir.run([
+        "task",
+        "check",
+        "tickets.toml",
+        "--max-problems",
+        "2",
+        "--json",
+    ]);
     assert_eq!(ran.code, Some(1), "{ran}");
     let found = json(&ran.stdout);
-    assert_eq!((found["problems"].as_array().map(Vec::len), &found["more_problems"]), (Some(2), &2.into()));
-    assert_eq!((&found["problems"][1]["line"], &found["sound"]), (&2.into(), &false.into()));
+    assert_eq!(
+        (
+            found["problems"].as_array().map(Vec::len),
+            &found["more_problems"]
+        ),
+        (Some(2), &2.into())
+    );
+    assert_eq!(
+        (&found["problems"][1]["line"], &found["sound"]),
+        (&2.into(), &false.into())
+    );
 }
 
 #[test]
 fn a_task_file_with_mistakes_fails_with_their_place() {
     let dir = tickets();
     dir.write("bad.toml", TICKETS.replace("labels =", "lables ="));
-    dir.run(["task", "check", "bad.toml"]).fails_with(1, &["bad.toml:5:1", "did you mean `labels`"]);
+    dir.run(["task", "check", "bad.toml"])
+        .fails_with(1, &["bad.toml:5:1", "did you mean `labels`"]);
     let ran = dir.run(["task", "check", "bad.toml", "--json"]);
-    assert_eq!((ran.code, &json(&ran.stdout)["problems"][0]["line"]), (Some(1), &5.into()), "{ran}");
-    dir.run(["task", "check", "none.toml"]).fails_with(2, &["cannot read the task file none.toml"]);
+    assert_eq!(
+        (ran.code, &json(&ran.stdout)["problems"][0]["line"]),
+        (Some(1), &5.into()),
+        "{ran}"
+    );
+    dir.run(["task", "check", "none.toml"])
+        .fails_with(2, &["cannot read the task file none.toml"]);
 }
 
 #[test]
@@ -115,14 +170,31 @@ fn data_and_encoder_are_found_or_missed_with_a_remedy() {
     let dir = tickets();
     let ran = dir.run(["task", "check", "tickets.toml", "--data-dir", "elsewhere"]);
     assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(ran.stdout.contains("none of its files is below elsewhere"), "{ran}");
+    assert!(
+        ran.stdout.contains("none of its files is below elsewhere"),
+        "{ran}"
+    );
     dir.run(["task", "check", "tickets.toml", "--encoder", "someone/big"])
-        .fails_with(2, &["no encoder someone/big", "hint: give a folder with a tokenizer.json"]);
-    let named = dir.run(["task", "check", "tickets.toml", "--encoder", "someone/tiny"]).success();
-    assert!(named.stdout.contains("Tokens of models/someone/tiny:"), "{named}");
+        .fails_with(
+            2,
+            &[
+                "no encoder someone/big",
+                "hint: give a folder with a tokenizer.json",
+            ],
+        );
+    let named = dir
+        .run(["task", "check", "tickets.toml", "--encoder", "someone/tiny"])
+        .success();
+    assert!(
+        named.stdout.contains("Tokens of models/someone/tiny:"),
+        "{named}"
+    );
     std::fs::remove_dir_all(dir.path("models")).expect("remove the models");
     let ran = dir.run(["task", "check", "tickets.toml"]).success();
-    assert!(ran.stdout.contains("No lengths: no encoder is in models"), "{ran}");
+    assert!(
+        ran.stdout.contains("No lengths: no encoder is in models"),
+        "{ran}"
+    );
     assert!(ran.stdout.contains("    in the kitchen.\n"), "{ran}");
 }
 
@@ -140,7 +212,11 @@ fn multirc_and_scores_are_shown_too() {
          \"answers\": [{\"text\": \"please\", \"idx\": 8, \"label\": 1}]}]}}\n",
     );
     let ran = dir.run(["task", "check", "reading.toml"]).success();
-    assert!(ran.stdout.contains("key 3-5-8: 1\n    [CLS] fire [SEP] the kitchen please [SEP]\n"), "{ran}");
+    assert!(
+        ran.stdout
+            .contains("key 3-5-8: 1\n    [CLS] fire [SEP] the kitchen please [SEP]\n"),
+        "{ran}"
+    );
     dir.write(
         "scores.toml",
         "name = \"scores\"\nkind = \"regression\"\nrange = [0.0, 5.0]\nmetrics = [\"pearson\"]\nformat = \"tsv\"\nheader = false\n\
@@ -148,7 +224,12 @@ fn multirc_and_scores_are_shown_too() {
     );
     dir.write("data/scores.tsv", "fire\t1\nkitchen\t4\n");
     let ran = dir.run(["task", "check", "scores.toml"]).success();
-    for text in ["regression from 0 to 5, single texts", "1.000", "2.500", "4.000"] {
+    for text in [
+        "regression from 0 to 5, single texts",
+        "1.000",
+        "2.500",
+        "4.000",
+    ] {
         assert!(ran.stdout.contains(text), "lacks {text:?}\n{ran}");
     }
 }

@@ -33,7 +33,9 @@ fn check(args: &TaskCheckArgs) -> Outcome {
             output::result(&serde_json::to_string_pretty(&unusable(args, &error))?)?;
             return Ok(WORK_FAILED);
         }
-        Err(error) => return Err(Failure::work(error).hint("docs/tasks.md has every key of a task file")),
+        Err(error) => {
+            return Err(Failure::work(error).hint("docs/tasks.md has every key of a task file"));
+        }
     };
     let encoder = match &args.encoder {
         Some(name) => Some(named_encoder(name)?),
@@ -41,7 +43,10 @@ fn check(args: &TaskCheckArgs) -> Outcome {
     };
     let tokenizer = encoder
         .as_ref()
-        .map(|dir| TextTokenizer::from_dir(dir).or_work(|| format!("cannot read the tokenizer in {}", dir.display())))
+        .map(|dir| {
+            TextTokenizer::from_dir(dir)
+                .or_work(|| format!("cannot read the tokenizer in {}", dir.display()))
+        })
         .transpose()?;
     let options = CheckOptions {
         max_length: args.max_length,
@@ -56,7 +61,11 @@ fn check(args: &TaskCheckArgs) -> Outcome {
         as_text(args, &spec, encoder.as_deref(), &found)
     };
     output::result(&text)?;
-    Ok(if found.is_sound() { SUCCESS } else { WORK_FAILED })
+    Ok(if found.is_sound() {
+        SUCCESS
+    } else {
+        WORK_FAILED
+    })
 }
 
 /// The folder of an encoder given by path, or by its name below `models`.
@@ -77,7 +86,11 @@ fn named_encoder(name: &Path) -> Result<PathBuf, Failure> {
 
 /// The first folder with a tokenizer in `models/NAME` or `models/OWNER/NAME`, in the order of names.
 fn first_encoder(models: &Path) -> Option<PathBuf> {
-    let has_tokenizer = |dir: &PathBuf| ["tokenizer.json", "vocab.txt"].iter().any(|file| dir.join(file).is_file());
+    let has_tokenizer = |dir: &PathBuf| {
+        ["tokenizer.json", "vocab.txt"]
+            .iter()
+            .any(|file| dir.join(file).is_file())
+    };
     folders(models)
         .into_iter()
         .flat_map(|dir| std::iter::once(dir.clone()).chain(folders(&dir)))
@@ -110,7 +123,11 @@ fn unusable(args: &TaskCheckArgs, error: &TaskError) -> Value {
     json!({"file": args.file, "sound": false, "problems": [problem], "more_problems": 0})
 }
 
-fn as_json(args: &TaskCheckArgs, encoder: Option<&Path>, found: &TaskCheck) -> serde_json::Result<Value> {
+fn as_json(
+    args: &TaskCheckArgs,
+    encoder: Option<&Path>,
+    found: &TaskCheck,
+) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(found)?;
     if let Value::Object(object) = &mut value {
         object.insert("file".into(), json!(args.file));
@@ -122,7 +139,12 @@ fn as_json(args: &TaskCheckArgs, encoder: Option<&Path>, found: &TaskCheck) -> s
     Ok(value)
 }
 
-fn as_text(args: &TaskCheckArgs, spec: &TaskSpec, encoder: Option<&Path>, found: &TaskCheck) -> String {
+fn as_text(
+    args: &TaskCheckArgs,
+    spec: &TaskSpec,
+    encoder: Option<&Path>,
+    found: &TaskCheck,
+) -> String {
     let mut text = heading(spec);
     if !found.splits.is_empty() {
         let _ = write!(text, "\n{}", counts(found));
@@ -133,7 +155,9 @@ fn as_text(args: &TaskCheckArgs, spec: &TaskSpec, encoder: Option<&Path>, found:
             (Some(dir), Some(table)) => {
                 let _ = write!(text, "\nTokens of {}:\n\n{table}", dir.display());
             }
-            (None, _) => text.push_str("\nNo lengths: no encoder is in models; name one with --encoder.\n"),
+            (None, _) => {
+                text.push_str("\nNo lengths: no encoder is in models; name one with --encoder.\n")
+            }
             _ => {}
         }
         if let Some(examples) = examples(found) {
@@ -151,7 +175,11 @@ fn as_text(args: &TaskCheckArgs, spec: &TaskSpec, encoder: Option<&Path>, found:
         let _ = writeln!(text, "problem: {}", printable(&problem.message));
     }
     if found.more_problems > 0 {
-        let _ = writeln!(text, "and {} more; --max-problems shows them", thousands(found.more_problems));
+        let _ = writeln!(
+            text,
+            "and {} more; --max-problems shows them",
+            thousands(found.more_problems)
+        );
     }
     let count = found.problems.len() as u64 + found.more_problems;
     let _ = match count {
@@ -163,19 +191,37 @@ fn as_text(args: &TaskCheckArgs, spec: &TaskSpec, encoder: Option<&Path>, found:
 }
 
 fn heading(spec: &TaskSpec) -> String {
-    let title = spec.title.as_deref().map_or_else(String::new, |title| format!(" ({title})"));
+    let title = spec
+        .title
+        .as_deref()
+        .map_or_else(String::new, |title| format!(" ({title})"));
     let kind = match &spec.kind {
         TaskKind::Classification { labels } => format!("classification, {} labels", labels.len()),
         TaskKind::Regression { min, max } => format!("regression from {min} to {max}"),
         other => format!("{other:?}"),
     };
-    let texts = if spec.is_pair() { "pairs of texts" } else { "single texts" };
+    let texts = if spec.is_pair() {
+        "pairs of texts"
+    } else {
+        "single texts"
+    };
     let metrics: Vec<&str> = spec.metrics.iter().map(|metric| metric.name()).collect();
-    format!("{}{title}: {kind}, {texts}; metrics {}\n", spec.name, metrics.join(", "))
+    format!(
+        "{}{title}: {kind}, {texts}; metrics {}\n",
+        spec.name,
+        metrics.join(", ")
+    )
 }
 
 fn counts(found: &TaskCheck) -> String {
-    let mut table = PlainTable::new(["split", "rows", "examples", "left out", "unlabelled", "file"]);
+    let mut table = PlainTable::new([
+        "split",
+        "rows",
+        "examples",
+        "left out",
+        "unlabelled",
+        "file",
+    ]);
     for (split, summary) in &found.splits {
         table.row([
             split.clone(),
@@ -191,14 +237,26 @@ fn counts(found: &TaskCheck) -> String {
 
 /// Labels down, splits across; for scores, splits down.
 fn balance(spec: &TaskSpec, found: &TaskCheck) -> Option<String> {
-    let share = |count: u64, of: u64| format!("{} ({})", thousands(count), percent(count as f64 / of.max(1) as f64));
-    let labelled: Vec<(&String, &SplitCheck)> =
-        found.splits.iter().filter(|(_, summary)| !summary.labels.is_empty()).collect();
+    let share = |count: u64, of: u64| {
+        format!(
+            "{} ({})",
+            thousands(count),
+            percent(count as f64 / of.max(1) as f64)
+        )
+    };
+    let labelled: Vec<(&String, &SplitCheck)> = found
+        .splits
+        .iter()
+        .filter(|(_, summary)| !summary.labels.is_empty())
+        .collect();
     if !labelled.is_empty() {
-        let header = std::iter::once("label").chain(labelled.iter().map(|(split, _)| split.as_str()));
+        let header =
+            std::iter::once("label").chain(labelled.iter().map(|(split, _)| split.as_str()));
         let mut table = PlainTable::new(header);
         for (class, label) in spec.kind.labels().iter().enumerate() {
-            let cells = labelled.iter().map(|(_, summary)| share(summary.labels[class].count, summary.examples));
+            let cells = labelled
+                .iter()
+                .map(|(_, summary)| share(summary.labels[class].count, summary.examples));
             table.row(std::iter::once(printable(label)).chain(cells));
         }
         return Some(table.render());
@@ -237,11 +295,22 @@ fn lengths(args: &TaskCheckArgs, found: &TaskCheck) -> Option<String> {
 
 /// The first examples of `train`, or else of the first split that has some.
 fn examples(found: &TaskCheck) -> Option<String> {
-    let train = found.splits.get_key_value("train").filter(|(_, summary)| !summary.first.is_empty());
-    let (split, summary) = train.or_else(|| found.splits.iter().find(|(_, summary)| !summary.first.is_empty()))?;
+    let train = found
+        .splits
+        .get_key_value("train")
+        .filter(|(_, summary)| !summary.first.is_empty());
+    let (split, summary) = train.or_else(|| {
+        found
+            .splits
+            .iter()
+            .find(|(_, summary)| !summary.first.is_empty())
+    })?;
     let mut text = format!("First examples of {split}:\n");
     for example in &summary.first {
-        let key = example.key.as_deref().map_or_else(String::new, |key| format!(", key {}", printable(key)));
+        let key = example
+            .key
+            .as_deref()
+            .map_or_else(String::new, |key| format!(", key {}", printable(key)));
         let label = example.label.as_deref().unwrap_or("no label");
         let _ = writeln!(text, "\n  row {}{key}: {}", example.id, printable(label));
         if example.tokens.is_empty() {
@@ -281,7 +350,9 @@ fn wrapped<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 /// Text from a file without control characters, so that it cannot steer a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

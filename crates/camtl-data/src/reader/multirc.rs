@@ -13,6 +13,9 @@ use super::rows::{LabelUse, RawRow, Source};
 use crate::error::{RowError, RowProblem};
 use crate::suggest::nearest;
 
+/// A label, and where it stands for messages.
+type PlacedLabel = (Cow<'static, str>, String);
+
 type Object = Map<String, Value>;
 
 /// Calls `each` with every answer, in order, until it refuses one. Blank lines are no rows.
@@ -88,13 +91,12 @@ impl<'s> Place<'s> {
     }
 
     /// The answer's `idx`, question and answer, and the label with its place.
-    #[allow(clippy::type_complete)]
     fn answer(
         self,
         answer: &Value,
         at: &str,
         question: &str,
-    ) -> Result<(String, String, Option<(Cow<'static, str>, String)>), Box<RowError>> {
+    ) -> Result<(String, String, Option<PlacedLabel>), Box<RowError>> {
         let object = self.object(answer, at)?;
         let idx = self.plain(object, at, "idx")?;
         let text = format!("{question} {}", self.text(object, at, "text")?);
