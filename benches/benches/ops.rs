@@ -445,7 +445,7 @@ fn main() -> Result<(), Error> {
     bench.adamw()?;
     let Bench { record, lines, .. } = bench;
     println!(
-        "\nmedians of this run, {} threads, {:?}",
+        "\nmedians (and fastest samples) of this run, {} threads, {:?}",
         num_threads()?,
         cpu_isa()
     );

@@ -123,17 +123,36 @@ impl Record {
         Some(Duration::from_secs_f64(*values.get(values.len() / 2)?))
     }
 
+    /// Fastest sample of a case, if it was measured.
+    pub fn fastest(&self, name: &str, case: &str) -> Option<Duration> {
+        let samples = self.samples.borrow();
+        let values = samples.get(&format!("{name}/{case}"))?;
+        values
+            .iter()
+            .copied()
+            .reduce(f64::min)
+            .map(Duration::from_secs_f64)
+    }
+
     /// One line of the table: how many times as fast `case` is as each of
-    /// `others`. Nothing if the case was filtered out.
+    /// `others`, by medians and by fastest samples. The two agree on a quiet
+    /// machine; on a busy one the second says more. Nothing if the case was
+    /// filtered out.
     pub fn print_ratios(&self, name: &str, case: &str, others: &[&str]) {
-        let Some(own) = self.median(name, case) else {
+        let (Some(median), Some(fastest)) = (self.median(name, case), self.fastest(name, case))
+        else {
             return;
         };
-        let mut line = format!("{name:44} {case} {:>9.1} us", own.as_secs_f64() * 1e6);
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let mut line = format!(
+            "{name:48} {case} {:>9.1} us ({:.1})",
+            micros(median),
+            micros(fastest)
+        );
         for other in others {
-            if let Some(time) = self.median(name, other) {
-                let ratio = time.as_secs_f64() / own.as_secs_f64();
-                line.push_str(&format!("   {ratio:6.2} x {other}"));
+            if let (Some(m), Some(f)) = (self.median(name, other), self.fastest(name, other)) {
+                let (m, f) = (micros(m) / micros(median), micros(f) / micros(fastest));
+                line.push_str(&format!("   {m:6.2} x {other} ({f:.2})"));
             }
         }
         println!("{line}");

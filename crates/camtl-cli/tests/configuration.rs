@@ -209,7 +209,7 @@ fn params_counts_the_papers_models_without_weights() {
             names.join(", ")
         ),
     );
-    // paper.md section 3: BERT-base, T = 8, layers 0-4 frozen.
+    // docs/method.md: BERT-base, T = 8, layers 0-4 frozen.
     let report: Value =
         serde_json::from_str(&dir.run(["params", "glue.toml", "--json"]).success().stdout).unwrap();
     for (figure, expected) in [

@@ -1,7 +1,7 @@
 //! The forward pass of the encoder over a packed batch.
 //!
 //! One [`Pass`] holds what does not change on the way: parameters, modulation, layout, dropout. Its
-//! equations are those of paper.md section 2 on top of a post-norm BERT. If only first tokens are
+//! equations are those of docs/method.md on top of a post-norm BERT. If only first tokens are
 //! read afterwards, the last layer after its attention and all bottlenecks beside the layers are
 //! computed for first tokens alone; values and gradients are the same.
 

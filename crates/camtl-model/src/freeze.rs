@@ -1,6 +1,6 @@
 //! Which parameters are trained.
 //!
-//! `Layers` is the rule of the released code (paper.md section 2.6): all `embeddings.*` and the
+//! `Layers` is the rule of the released code (docs/method.md): all `embeddings.*` and the
 //! layers `first..=last` are frozen, except for names that contain one of four fragments. The
 //! attention generator is called `cond_block_diag_attn.gb_weights` there and matches none of them,
 //! so it stays frozen at its start; the method switch `attention_generators_in_frozen_layers`

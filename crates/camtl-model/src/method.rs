@@ -58,7 +58,7 @@ switch! {
 switch! {
     /// The shape of the conditional model.
     Variant {
-        /// CA-MTL base: a bottleneck on the top layer only (paper.md section 2.4).
+        /// CA-MTL base: a bottleneck on the top layer only (docs/method.md).
         Base,
         /// CA-MTL large: a bottleneck beside every layer, joined by a running skip path.
         Large,
@@ -78,7 +78,7 @@ switch! {
 }
 
 switch! {
-    /// What the attention generator modulates in the L×w matrix A (paper.md section 2.2).
+    /// What the attention generator modulates in the L×w matrix A (docs/method.md).
     AttentionModulation {
         /// One gain and one offset per column, shared by rows and blocks.
         PerColumn,
@@ -98,7 +98,7 @@ switch! {
 }
 
 switch! {
-    /// What the conditional layer norm modulates (paper.md section 2.3).
+    /// What the conditional layer norm modulates (docs/method.md).
     LayerNormModulation {
         /// `weight = (1+γ)·w + β`, bias untouched.
         Weight,
@@ -130,7 +130,7 @@ switch! {
 }
 
 switch! {
-    /// Whether attention generators inside frozen layers are trained (paper.md section 2.6).
+    /// Whether attention generators inside frozen layers are trained (docs/method.md).
     FrozenAttentionGenerators {
         /// Frozen at their start, as the released code does through a name mismatch.
         Frozen,
@@ -148,7 +148,7 @@ pub struct MethodConfig {
     pub preset: Preset,
     /// Base, large or none.
     pub variant: Variant,
-    /// FiLM on the embeddings (paper.md section 2.1).
+    /// FiLM on the embeddings (docs/method.md).
     pub conditional_alignment: bool,
     /// Task-dependent block-diagonal bias on the attention scores (section 2.2).
     pub conditional_attention: bool,
@@ -390,7 +390,7 @@ impl MethodConfig {
     }
 }
 
-/// Width w = ⌈L/N⌉ of the attention blocks, with N = D/L (paper.md section 2.2).
+/// Width w = ⌈L/N⌉ of the attention blocks, with N = D/L (docs/method.md).
 pub(crate) fn block_width(encoder: &EncoderConfig, max_length: usize) -> i64 {
     let length = max_length as i64;
     let blocks = (encoder.hidden_size / length).max(1);

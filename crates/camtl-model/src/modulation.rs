@@ -1,7 +1,7 @@
 //! The table of modulations: what every conditional module multiplies and adds, for each task.
 //!
 //! Modulation depends on the task, not on the example, so one table with T rows serves a whole step
-//! (paper.md sections 1 and 2). All linear maps that read the transformed task vector z' (attention
+//! (docs/method.md). All linear maps that read the transformed task vector z' (attention
 //! and norm generators, the bottlenecks' own transformations) have their rows side by side in
 //! memory, so one matrix product evaluates them all.
 //!

@@ -1,6 +1,6 @@
 //! How many parameters a configuration has, and how many are trained: from shapes alone.
 //!
-//! No weights and no tensors are needed. The counts of paper.md section 3 follow:
+//! No weights and no tensors are needed. The counts of docs/method.md follow:
 //!
 //! ```
 //! use camtl_model::{EncoderConfig, MethodConfig, ModelConfig, ParameterReport, Preset, TaskHead, Variant};

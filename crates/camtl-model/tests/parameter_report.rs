@@ -1,4 +1,4 @@
-//! Parameter counts of paper.md section 3 from shapes alone: no weights, no tensors.
+//! Parameter counts of docs/method.md from shapes alone: no weights, no tensors.
 
 use camtl_model::{
     EncoderConfig, MethodConfig, ModelConfig, Module, ParameterReport, Preset, TaskHead, Variant,

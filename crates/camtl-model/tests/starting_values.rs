@@ -93,7 +93,7 @@ fn step(model: &Model) {
     heads.loss.unwrap().mean(Kind::Float).backward();
 }
 
-/// Facts about the released code's first step (paper.md section 8, item 24).
+/// Facts about the released code's first step (docs/method.md).
 #[test]
 fn the_first_released_step() {
     let model = Model::new(&config(released(Variant::Base), 2), Device::Cpu, 1).unwrap();

@@ -131,7 +131,7 @@ pub enum ScoringDropout {
     #[default]
     Off,
     /// As the released code: on, except in the first selection of a run and in the first one after
-    /// each evaluation (paper.md section 4.2).
+    /// each evaluation (docs/method.md).
     Released,
 }
 

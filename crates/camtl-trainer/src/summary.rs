@@ -58,7 +58,7 @@ impl From<&ParameterReport> for ParameterSummary {
     }
 }
 
-/// Data used, in the two readings of paper.md section 4.3.
+/// Data used, in the two readings of docs/method.md
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// Distinct training examples ever trained on ÷ all training examples.

@@ -8,7 +8,7 @@ use camtl_trainer::{Event, RunConfig};
 use support::*;
 
 /// The released code scores with dropout, except in the first selection and in the one after an
-/// evaluation (paper.md section 4.2).
+/// evaluation (docs/method.md).
 #[test]
 fn released_scoring_has_dropout_but_for_two_exceptions() {
     let mut config = config();

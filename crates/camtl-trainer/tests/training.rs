@@ -94,7 +94,7 @@ fn uncertainty_sampling_scores_all_tasks_and_learns_the_uncertain_ones() {
     );
     assert_eq!(candidates[0], 24);
     assert!(summary.throughput.scoring_share > 0.0 && summary.throughput.scoring_share < 1.0);
-    // Nothing lends its score to the regression, so its turn never comes (paper.md section 4.2).
+    // Nothing lends its score to the regression, so its turn never comes (docs/method.md).
     assert_eq!(summary.data.per_task["warmth"].selected, 0);
     assert!(
         summary.tasks["sentiment"]["accuracy"] > 0.9,
