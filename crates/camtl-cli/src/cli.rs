@@ -208,7 +208,7 @@ pub(crate) struct SubmitArgs {
 /// all-MiniLM-L6-v2.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  camtl params configs/glue-bert-base.toml\n  \
+    after_long_help = "Examples:\n  camtl params configs/glue-base.toml\n  \
     camtl params configs/glue-minilm.toml --set model.encoder=bert-large-cased --json"
 )]
 pub(crate) struct ParamsArgs {
@@ -297,7 +297,8 @@ pub(crate) struct TaskCheckArgs {
 /// Trains CA-MTL on an embedded task suite and compares it with two baselines, in three minutes.
 ///
 /// Needs no data, no download and no GPU. A small encoder is warmed up by masked-language modelling on
-/// generated sentences and the training splits' texts (no labels); then CA-MTL (MT-Uncertainty, lower
+/// generated sentences and the training splits' texts (no labels); then CA-MTL (MT-Uncertainty in half of
+/// its updates, candidates at random in the others; lower
 /// half frozen), plain multi-task training and one full fine-tuning per task start from it with equal
 /// budgets of updates, and are compared on held-out data. Budgets are fixed numbers of steps, so the
 /// table is reproducible.

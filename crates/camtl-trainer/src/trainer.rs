@@ -7,17 +7,19 @@
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
-//! use camtl_trainer::{Outcome, Trainer};
-//! # fn parts() -> (camtl_trainer::RunConfig, Vec<camtl_data::encoded::TaskDataset>, camtl_model::Model) { todo!() }
+//! use camtl_data::encoded::TaskDataset;
+//! use camtl_model::Model;
+//! use camtl_trainer::{Outcome, RunConfig, TrainError, Trainer};
 //!
-//! let (config, datasets, model) = parts();
-//! let mut trainer = Trainer::new(config, datasets, model, Some("runs/first".as_ref()))?;
-//! let stop = AtomicBool::new(false); // set it from a signal handler
-//! match trainer.run(&mut |event| println!("{event:?}"), &stop)? {
-//!     Outcome::Finished(summary) => println!("average {:?}", summary.average),
-//!     Outcome::Interrupted { step, .. } => println!("stopped after {step} updates"),
+//! fn train(config: RunConfig, datasets: Vec<TaskDataset>, model: Model) -> Result<(), TrainError> {
+//!     let mut trainer = Trainer::new(config, datasets, model, Some("runs/first".as_ref()))?;
+//!     let stop = AtomicBool::new(false); // set it from a signal handler
+//!     match trainer.run(&mut |event| println!("{event:?}"), &stop)? {
+//!         Outcome::Finished(summary) => println!("average {:?}", summary.average),
+//!         Outcome::Interrupted { step, .. } => println!("stopped after {step} updates"),
+//!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), camtl_trainer::TrainError>(())
 //! ```
 
 mod evaluation;
