@@ -9,7 +9,9 @@ use camtl_ops::{
     set_num_threads,
 };
 use proptest::prelude::*;
-use support::{DEFAULT, Form, Random, SLOW, difference, gradients};
+use support::{
+    DEFAULT, Form, Random, SLOW, difference, difference_on, gradient_scales, gradients,
+};
 use tch::{Device, Kind, Tensor};
 
 /// Lengths around what kernels and vectors divide by.
@@ -53,6 +55,7 @@ fn agree_in(
     inputs: &[Tensor],
     f: &dyn Fn(&Form, &[Tensor]) -> Tensor,
 ) -> Result<(), TestCaseError> {
+    let scales = gradient_scales(inputs, &|x| f(&SLOW, x));
     for &(kind, tolerance) in kinds {
         let inputs: Vec<Tensor> = inputs.iter().map(|x| x.to_kind(kind)).collect();
         let (want, want_grads) = gradients(&inputs, &|x| f(&SLOW, x));
@@ -60,7 +63,7 @@ fn agree_in(
         let d = difference(&got, &want);
         prop_assert!(d <= tolerance, "values differ by {d:.2e} in {kind:?}");
         for (n, (got, want)) in got_grads.iter().zip(&want_grads).enumerate() {
-            let d = difference(got, want);
+            let d = difference_on(scales[n], got, want);
             // Sums over all rows of a batch, in another order.
             prop_assert!(
                 d <= 4.0 * tolerance,

@@ -131,9 +131,19 @@ pub fn vec64(tensor: &Tensor) -> Vec<f64> {
 
 /// Largest difference over the largest magnitude of the reference (or 1e-3).
 pub fn difference(got: &Tensor, want: &Tensor) -> f64 {
+    difference_on(largest(want), got, want)
+}
+
+/// Largest magnitude in `tensor`.
+pub fn largest(tensor: &Tensor) -> f64 {
+    vec64(tensor).iter().fold(0.0, |most, x| most.max(x.abs()))
+}
+
+/// Largest difference over `scale` (or 1e-3).
+pub fn difference_on(scale: f64, got: &Tensor, want: &Tensor) -> f64 {
     assert_eq!(got.size(), want.size());
     let (got, want) = (vec64(got), vec64(want));
-    let scale = want.iter().fold(1e-3f64, |scale, x| scale.max(x.abs()));
+    let scale = scale.max(1e-3);
     got.iter().zip(&want).fold(0.0f64, |worst, (g, w)| {
         // NaN is a difference.
         let d = (g - w).abs();
@@ -154,14 +164,39 @@ pub fn assert_close(what: &str, got: &Tensor, want: &Tensor, tolerance: f64) {
     );
 }
 
+/// The seed of the weights of [`gradients`].
+const WEIGHTS: u64 = 99;
+
 /// Gradients of `sum(f(inputs) * weights)` for fixed random weights.
 pub fn gradients(inputs: &[Tensor], f: &dyn Fn(&[Tensor]) -> Tensor) -> (Tensor, Vec<Tensor>) {
+    weighted_gradients(inputs, WEIGHTS, f)
+}
+
+/// How large the gradient of each input is: the largest magnitude under several weightings of the
+/// outputs. Under one of them alone the terms of a gradient may cancel, and what rounding leaves
+/// of it is then no measure.
+pub fn gradient_scales(inputs: &[Tensor], f: &dyn Fn(&[Tensor]) -> Tensor) -> Vec<f64> {
+    let mut scales = vec![0.0f64; inputs.len()];
+    for seed in WEIGHTS..WEIGHTS + 4 {
+        let (_, grads) = weighted_gradients(inputs, seed, f);
+        for (scale, grad) in scales.iter_mut().zip(&grads) {
+            *scale = scale.max(largest(grad));
+        }
+    }
+    scales
+}
+
+fn weighted_gradients(
+    inputs: &[Tensor],
+    seed: u64,
+    f: &dyn Fn(&[Tensor]) -> Tensor,
+) -> (Tensor, Vec<Tensor>) {
     let leaves: Vec<Tensor> = inputs
         .iter()
         .map(|x| x.detach().copy().set_requires_grad(true))
         .collect();
     let y = f(&leaves);
-    let weights = Random::new(99).tensor(&y.size(), 1.0, y.kind());
+    let weights = Random::new(seed).tensor(&y.size(), 1.0, y.kind());
     if y.requires_grad() {
         (&y * weights).sum(None::<Kind>).backward();
     } else {
@@ -191,7 +226,7 @@ pub fn gradcheck(what: &str, inputs: &[Tensor], probes: i64, f: &dyn Fn(&[Tensor
         Kind::Double,
         "{what}: finite differences need float64"
     );
-    let weights = Random::new(99).tensor(&y.size(), 1.0, Kind::Double);
+    let weights = Random::new(WEIGHTS).tensor(&y.size(), 1.0, Kind::Double);
     let mut random = Random::new(7);
     for (n, (input, grad)) in inputs.iter().zip(&grads).enumerate() {
         let values = vec64(input);
