@@ -11,6 +11,23 @@ LD_LIBRARY_PATH=$torch_lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
 "$python" check.py "$@"
 status=$?
+if [ "$#" -eq 0 ]; then
+  # Whole steps: ours, then the PyTorch peers, on the same GPU.
+  ./camtl-step > steps.jsonl 2> steps.log || { status=1; cat steps.log >&2; }
+  "$python" steps.py >> steps.jsonl 2>> steps.log || { status=1; tail -n 3 steps.log >&2; }
+  "$python" steps.py --table steps.jsonl | tee steps.txt
+  # From end to end: the quickstart's model, trained on the GPU in both precisions.
+  work=$(mktemp -d)
+  ./camtl quickstart --scale 0.1 --run "$work/toy" > train.log 2>&1 || status=1
+  for precision in float32 bfloat16; do
+    ./camtl train "$work/toy/ca-mtl/config.toml" --set train.device=cuda --set train.precision=$precision \
+      --run "$work/$precision" >> train.log 2>&1
+    code=$?
+    echo "training on the GPU in $precision: exit code $code, see train.log"
+    [ "$code" -ne 0 ] && status=1
+  done
+  rm -rf "$work"
+fi
 # Memory and races, on small shapes: each tool takes minutes, so they come last.
 if [ "$#" -eq 0 ] && command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck initcheck; do

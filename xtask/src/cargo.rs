@@ -54,32 +54,29 @@ pub fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If the build fails.
 pub fn build_camtl(root: &Path) -> anyhow::Result<PathBuf> {
+    build_binary(root, "camtl-cli", "camtl")
+}
+
+/// Builds the release binary `name` of `package` and gives its path.
+pub fn build_binary(root: &Path, package: &str, name: &str) -> anyhow::Result<PathBuf> {
     let mut command = cargo(root);
     command
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "camtl-cli",
-            "--bin",
-            "camtl",
-        ])
-        .arg("--message-format=json-render-diagnostics")
+        .args(["build", "--release", "--locked", "--package", package])
+        .args(["--bin", name, "--message-format=json-render-diagnostics"])
         // Standard input belongs to camtl.
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     let output = command.output().context("cannot start cargo")?;
     if !output.status.success() {
         return Err(failure(
-            "camtl could not be built; cargo's messages are above",
+            format!("{name} could not be built; cargo's messages are above"),
             "`cargo xtask doctor` tells what the build needs and what is missing",
         ));
     }
-    executable(&String::from_utf8_lossy(&output.stdout), "camtl")
-        .context("cargo built camtl but did not say where it is")
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .with_context(|| format!("cargo built {name} but did not say where it is"))
         .or_hint(|| {
-            "this is a mistake in xtask: run `cargo build --release -p camtl-cli` instead".into()
+            format!("this is a mistake in xtask: run `cargo build --release -p {package}` instead")
         })
 }
 

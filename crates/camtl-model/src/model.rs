@@ -28,10 +28,10 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use camtl_ops::{
-    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask,
+    AutocastGuard, DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask,
 };
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::EncoderConfig;
 use crate::encoder::{EncoderOutput, Pass, Rows};
@@ -168,6 +168,8 @@ pub struct Model {
     config: ModelConfig,
     store: ParameterStore,
     device: Device,
+    /// What forward passes compute products in, if not float32.
+    autocast: Option<Kind>,
     /// Whether a step can change the modulation.
     modulation_trained: bool,
     /// The modulation and the parameters' version it was computed from.
@@ -208,6 +210,7 @@ impl Model {
             config: config.clone(),
             store,
             device,
+            autocast: None,
             modulation_trained,
             cache: RefCell::new(None),
             probe: Tensor::f_zeros([1], (tch::Kind::Float, Device::Cpu))?
@@ -243,6 +246,20 @@ impl Model {
     /// Where the parameters are.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Lets forward passes compute matrix products and attention in `kind` (`BFloat16`), parameters
+    /// staying float32; `None` computes everything in float32, as a new model does.
+    pub fn set_autocast(&mut self, kind: Option<Kind>) {
+        self.autocast = kind;
+    }
+
+    /// Mixed precision for the calls until the guard is dropped, if it is wanted.
+    fn autocast(&self) -> Result<Option<AutocastGuard>, ModelError> {
+        let guard = self
+            .autocast
+            .map(|kind| AutocastGuard::new(self.device, kind));
+        Ok(guard.transpose()?)
     }
 
     /// The parameters.
@@ -384,6 +401,7 @@ impl Model {
         trace: Option<&mut Trace>,
     ) -> Result<Output, ModelError> {
         self.check_input(input)?;
+        let _autocast = self.autocast()?;
         let layout = input.packing.first_only()?;
         let EncoderOutput { first, sequence } = Pass {
             config: &self.config,
@@ -399,7 +417,11 @@ impl Model {
         .run()?;
         let weight = self.store.tracked("bert.pooler.dense.weight")?;
         let bias = self.store.tracked("bert.pooler.dense.bias")?;
-        let pooled = first.f_linear(&weight, Some(&bias))?.f_tanh()?;
+        // The heads, which are small, compute in float32 in every precision.
+        let pooled = first
+            .f_linear(&weight, Some(&bias))?
+            .f_to_kind(Kind::Float)?
+            .f_tanh()?;
         Ok(Output {
             pooled,
             sequence,

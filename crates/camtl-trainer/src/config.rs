@@ -164,6 +164,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// `cpu`, `cuda` or `auto` (cuda if there is one, else cpu).
     pub device: DeviceChoice,
+    /// What matrix products and attention are computed in.
+    pub precision: Precision,
     /// Threads of the tensor operations; all cores if missing. Part of what makes runs equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
@@ -195,6 +197,8 @@ pub struct TrainOptions {
     pub micro_batch_tokens: usize,
     /// How the examples' losses become the batch's loss.
     pub loss_reduction: LossReduction,
+    /// The unit that errors of regressions are squared in.
+    pub regression_unit: RegressionUnit,
     /// Whether candidates are scored with dropout.
     pub scoring_dropout: ScoringDropout,
     /// Share of the updates, drawn at random, in which candidates are chosen at random instead of by
@@ -222,6 +226,31 @@ pub enum DeviceChoice {
     /// CUDA if there is a device, else the processor.
     #[default]
     Auto,
+}
+
+/// The unit that errors of regressions are squared in, in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegressionUnit {
+    /// The scores as they are (the released code). On a range of 0 to 5 the loss starts near 10, where
+    /// a classification's starts below 1, and outweighs the other tasks.
+    #[default]
+    Score,
+    /// Half of the task's range, so that an error from the middle to an end is 1.
+    HalfRange,
+}
+
+/// What matrix products and attention are computed in. Parameters, gradients, the optimiser's state
+/// and the statistics of norms are float32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// float32.
+    #[default]
+    Float32,
+    /// bfloat16 with float32 sums (autocast), on GPUs only: the tensor cores' and the attention
+    /// kernels' form.
+    Bfloat16,
 }
 
 /// `[eval]`.
@@ -324,6 +353,7 @@ impl Default for TrainOptions {
         Self {
             seed: 12,
             device: DeviceChoice::Auto,
+            precision: Precision::Float32,
             threads: None,
             batch_size: 32,
             epochs: 5.0,
@@ -338,6 +368,7 @@ impl Default for TrainOptions {
             max_grad_norm: 1.0,
             micro_batch_tokens: 4_096,
             loss_reduction: LossReduction::MeanOfTaskMeans,
+            regression_unit: RegressionUnit::Score,
             scoring_dropout: ScoringDropout::Off,
             exploration: 0.0,
             scoring_batch_tokens: 8_192,

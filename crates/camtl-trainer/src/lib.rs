@@ -39,12 +39,12 @@ pub mod summary;
 pub mod tensorboard;
 pub mod trainer;
 
-pub use config::{ConfigError, ConfigProblem, DeviceChoice, RunConfig};
+pub use config::{ConfigError, ConfigProblem, DeviceChoice, Precision, RunConfig};
 pub use device::resolve_device;
 pub use error::{Offenders, TrainError};
 pub use evaluate::{TaskScores, evaluate};
 pub use event::Event;
 pub use predict::{Prediction, predict};
-pub use setup::{build_model, load_datasets};
+pub use setup::{build_model, load_datasets, set_precision};
 pub use summary::Summary;
 pub use trainer::{Outcome, Trainer};

@@ -32,9 +32,9 @@ use camtl_data::task::TaskSpec;
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, TaskDataset};
 use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, TaskHead};
-use tch::Device;
+use tch::{Device, Kind};
 
-use crate::config::RunConfig;
+use crate::config::{Precision, RunConfig};
 use crate::error::TrainError;
 use crate::scorer::TRAIN;
 
@@ -66,20 +66,38 @@ pub fn model_config(
 /// heads.
 ///
 /// # Errors
-/// The encoder's files are missing or damaged, or do not fit the configuration.
+/// The encoder's files are missing or damaged, or do not fit the configuration; `bfloat16` is asked
+/// for without a GPU.
 pub fn build_model(
     config: &RunConfig,
     specs: &[&TaskSpec],
     encoder_dir: &Path,
     device: Device,
 ) -> Result<(Model, LoadReport), TrainError> {
-    let model = model_config(config, specs, EncoderConfig::from_dir(encoder_dir)?);
-    Ok(Model::from_pretrained(
-        &model,
-        encoder_dir,
-        device,
-        config.train.seed,
-    )?)
+    let shape = model_config(config, specs, EncoderConfig::from_dir(encoder_dir)?);
+    let (mut model, report) =
+        Model::from_pretrained(&shape, encoder_dir, device, config.train.seed)?;
+    set_precision(&mut model, config.train.precision)?;
+    Ok((model, report))
+}
+
+/// Makes `model` compute in `precision`.
+///
+/// # Errors
+/// `bfloat16` on a CPU, where it would only be slower.
+pub fn set_precision(model: &mut Model, precision: Precision) -> Result<(), TrainError> {
+    match (precision, model.device()) {
+        (Precision::Float32, _) => model.set_autocast(None),
+        (Precision::Bfloat16, Device::Cuda(_)) => model.set_autocast(Some(Kind::BFloat16)),
+        (Precision::Bfloat16, _) => {
+            return Err(TrainError::Device {
+                device: "cuda",
+                problem: "train.precision = \"bfloat16\" is for GPUs, and this run is on a CPU; set it to \"float32\""
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The splits of `spec` that a run reads: `train` and those of `eval.splits` that the task file names.

@@ -27,14 +27,16 @@ Usage: cargo xtask gpu-check [--out DIR]
   --out DIR   the folder (default target/gpu-check); an earlier one is replaced
   -h, --help  this text
 
-In the folder: the camtl binary, the plugin libcamtl_cuda.so, run.sh and its
-Python scripts, below 64 MiB in all. Copy it to a machine with a GPU of compute
+In the folder: the binaries camtl and camtl-step, the plugin libcamtl_cuda.so,
+run.sh and its Python scripts, below 64 MiB in all. Copy it to a machine with a GPU of compute
 capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start ./run.sh
 (PYTHON names another interpreter than python3). It compares every kernel with
 float64 on fresh random inputs, outputs poisoned before and two runs compared bit
 for bit; times each beside its floor, eager PyTorch and the best composition of
-libtorch operations; and runs compute-sanitizer where there is one. The results
-are in table.txt and results.json.
+libtorch operations; compares the whole model with the CPU's and times whole steps
+beside two PyTorch implementations; trains on the GPU from end to end; and runs
+compute-sanitizer where there is one. The results are in table.txt, results.json,
+steps.txt and the logs.
 
 The plugin is built first, see `cargo xtask kernels --help` for what that needs.
 ";
@@ -42,13 +44,16 @@ The plugin is built first, see `cargo xtask kernels --help` for what that needs.
 /// What an upload to a lent machine may weigh.
 const LIMIT: u64 = 64 << 20;
 
-/// Scripts of `benches/gpu` that go along.
-const SCRIPTS: [&str; 5] = [
-    "run.sh",
-    "check.py",
-    "bindings.py",
-    "correctness.py",
-    "timing.py",
+/// Files of `benches` that go along.
+const SCRIPTS: [&str; 8] = [
+    "gpu/run.sh",
+    "gpu/check.py",
+    "gpu/bindings.py",
+    "gpu/correctness.py",
+    "gpu/timing.py",
+    "gpu/steps.py",
+    "peers/released.py",
+    "peers/tuned.py",
 ];
 
 pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
@@ -67,8 +72,11 @@ pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let root = root();
     let folder = out.unwrap_or_else(|| kernels::target_folder(&root).join("gpu-check"));
     let library = kernels::build(&root)?;
-    let binary = cargo::build_camtl(&root)?;
-    assemble(&root, &folder, &library, &binary)?;
+    let binaries = [
+        cargo::build_camtl(&root)?,
+        cargo::build_binary(&root, "camtl-benches", "camtl-step")?,
+    ];
+    assemble(&root, &folder, &library, &binaries)?;
     let total = size_of(&folder)?;
     if total > LIMIT {
         return Err(failure(
@@ -89,15 +97,31 @@ pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn assemble(root: &Path, folder: &Path, library: &Path, binary: &Path) -> anyhow::Result<()> {
+fn assemble(
+    root: &Path,
+    folder: &Path,
+    library: &Path,
+    binaries: &[PathBuf],
+) -> anyhow::Result<()> {
     let staged = folder.with_extension("tmp");
     disk::remove_if_there(&staged)?;
     writing(fs::create_dir_all(&staged), &staged)?;
     copy(library, &staged.join(plugin::FILE_NAME))?;
-    let stripped = staged.join("camtl");
+    for binary in binaries {
+        strip(binary, &staged.join(binary.file_name().unwrap_or_default()))?;
+    }
+    for name in SCRIPTS {
+        let file = Path::new(name).file_name().unwrap_or_default();
+        copy(&root.join("benches").join(name), &staged.join(file))?;
+    }
+    disk::place_folder(&staged, folder)
+}
+
+/// Copies `binary` without its symbols.
+fn strip(binary: &Path, to: &Path) -> anyhow::Result<()> {
     let status = Command::new("strip")
         .arg("-o")
-        .arg(&stripped)
+        .arg(to)
         .arg(binary)
         .status()
         .map_err(|error| {
@@ -111,10 +135,7 @@ fn assemble(root: &Path, folder: &Path, library: &Path, binary: &Path) -> anyhow
         "strip failed on {} ({status})",
         shown(binary)
     );
-    for name in SCRIPTS {
-        copy(&root.join("benches/gpu").join(name), &staged.join(name))?;
-    }
-    disk::place_folder(&staged, folder)
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -140,7 +161,7 @@ mod tests {
     #[test]
     fn every_script_is_in_the_workspace() {
         for name in SCRIPTS {
-            assert!(root().join("benches/gpu").join(name).is_file(), "{name}");
+            assert!(root().join("benches").join(name).is_file(), "{name}");
         }
     }
 }

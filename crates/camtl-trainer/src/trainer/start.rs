@@ -82,7 +82,9 @@ impl Trainer {
         };
         let path = store.path(manifest.step);
         let device = crate::device::resolve_device(config.train.device)?;
-        let mut trainer = Self::assemble(config, datasets, Model::load(&path, device)?)?;
+        let mut model = Model::load(&path, device)?;
+        crate::set_precision(&mut model, config.train.precision)?;
+        let mut trainer = Self::assemble(config, datasets, model)?;
         trainer.restore(&path)?;
         trainer.folder = Some(RunFolder::continue_at(
             run_dir,

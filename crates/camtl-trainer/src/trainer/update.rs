@@ -7,12 +7,13 @@ use camtl_data::random::{Stream, derive_seed};
 use camtl_data::sampler::{
     ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError, Selection,
 };
+use camtl_data::task::TaskKind;
 use camtl_model::StepModulation;
 use camtl_ops::grad_norm;
 use tch::Kind;
 
 use super::Trainer;
-use crate::config::ScoringDropout;
+use crate::config::{RegressionUnit, ScoringDropout};
 use crate::error::{Offenders, TrainError};
 use crate::forward::{model_input, targets};
 use crate::predict::to_vec;
@@ -169,7 +170,19 @@ impl Trainer {
                 example: split.get(example.index as usize),
             });
         }
-        Ok(PackedBatch::pack(&items, self.config.train.loss_reduction))
+        let mut batch = PackedBatch::pack(&items, self.config.train.loss_reduction);
+        if self.config.train.regression_unit == RegressionUnit::HalfRange {
+            for segment in batch.task_segments() {
+                let unit = match self.datasets[segment.task as usize].spec.kind {
+                    TaskKind::Regression { min, max } => (max - min) / 2.0,
+                    _ => continue,
+                };
+                for weight in &mut batch.loss_weights[segment.start..segment.end] {
+                    *weight /= unit * unit;
+                }
+            }
+        }
+        Ok(batch)
     }
 
     /// Puts the batch's gradient into the model and returns each sequence's loss. Loss weights come

@@ -1,0 +1,252 @@
+//! Whole steps on one GPU: first that the model computes what the CPU computes, then how long a
+//! training step and a scoring pass take. `cargo xtask gpu-check` carries it to a GPU machine.
+//!
+//! Prints one JSON object per line. Weights are random: their values do not change what a step costs.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use camtl_benches::{BASE, LARGE, Lengths, MINILM, Shape};
+use camtl_model::{
+    EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, Preset, TaskHead, Variant,
+};
+use camtl_ops::{
+    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, adamw_flat, clip_coefficient,
+    grad_norm, open_cuda, set_fused,
+};
+use tch::{Device, Kind, Tensor, no_grad};
+
+type Error = Box<dyn std::error::Error>;
+
+const BATCH: usize = 32;
+/// Candidates of MT-Uncertainty with eight tasks.
+const CANDIDATES: usize = 256;
+const TASKS: usize = 8;
+
+struct Batch {
+    input: ModelInput,
+    targets: Targets,
+    tokens: usize,
+}
+
+impl Batch {
+    /// Sequences of random tokens, sorted by task, with a class each.
+    fn new(lengths: Lengths, sequences: usize, device: Device) -> Result<Self, Error> {
+        let (mut ids, mut positions, mut starts) = (Vec::new(), Vec::new(), vec![0]);
+        let mut state = 1u64;
+        for length in lengths.of(sequences) {
+            for position in 0..length {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                ids.push(1000 + (state >> 33) as i64 % 27_000);
+                positions.push(position);
+            }
+            starts.push(ids.len() as i64);
+        }
+        let tasks: Vec<i64> = (0..sequences)
+            .map(|b| (b * TASKS / sequences) as i64)
+            .collect();
+        let classes: Vec<i64> = (0..sequences as i64).map(|b| b % 2).collect();
+        let tokens = ids.len();
+        let packing = Packing::new(&starts, &tasks, device)?;
+        Ok(Batch {
+            input: ModelInput::new(&ids, &vec![0; tokens], &positions, packing)?,
+            targets: Targets::new(&classes, &vec![0.0; sequences], device)?,
+            tokens,
+        })
+    }
+}
+
+fn config(shape: Shape) -> ModelConfig {
+    let layers = match shape.name {
+        "large" => 24,
+        "base" => 12,
+        _ => 6,
+    };
+    let variant = match shape.name {
+        "large" => Variant::Large,
+        _ => Variant::Base,
+    };
+    ModelConfig {
+        encoder: EncoderConfig::bert(
+            28_996,
+            shape.hidden,
+            layers,
+            shape.heads,
+            4 * shape.hidden,
+            512,
+        ),
+        method: MethodConfig::new(Preset::Released, variant),
+        tasks: (0..TASKS)
+            .map(|t| TaskHead::classification(&format!("task{t}"), 2))
+            .collect(),
+        max_length: 128,
+        freeze: Default::default(),
+    }
+}
+
+/// Losses of a batch and the gradient of their mean, on the CPU.
+fn gradients(
+    model: &Model,
+    batch: &Batch,
+    mut dropout: Option<DropoutStream>,
+) -> Result<[Tensor; 2], Error> {
+    model.parameters().zero_grad()?;
+    let output = model.forward(&batch.input, dropout.as_mut())?;
+    let heads = model.heads(&output, Some(&batch.targets), dropout.as_mut())?;
+    let loss = heads.loss.ok_or("no loss")?;
+    loss.f_mean(Kind::Float)?.f_backward()?;
+    Ok([
+        loss.f_detach()?.f_to_device(Device::Cpu)?,
+        model
+            .parameters()
+            .flat_grad()
+            .f_to_device(Device::Cpu)?
+            .copy(),
+    ])
+}
+
+fn distance(got: &Tensor, want: &Tensor) -> Result<f64, Error> {
+    let (got, want) = (got.f_to_kind(Kind::Double)?, want.f_to_kind(Kind::Double)?);
+    let difference = (&got - &want).f_norm()?.f_double_value(&[])?;
+    Ok(difference / want.f_norm()?.f_double_value(&[])?)
+}
+
+/// Relative distance to the CPU in losses and gradients, per precision and with dropout.
+fn compare(shape: Shape, gpu: Device) -> Result<bool, Error> {
+    let mut good = true;
+    let reference = Model::new(&config(shape), Device::Cpu, 3)?;
+    let on_cpu = Batch::new(Lengths::Mean40, BATCH, Device::Cpu)?;
+    let mut model = Model::new(&config(shape), gpu, 3)?;
+    let on_gpu = Batch::new(Lengths::Mean40, BATCH, gpu)?;
+    for dropout in [false, true] {
+        let stream = || dropout.then(|| DropoutStream::new(0.1, 7));
+        let want = gradients(&reference, &on_cpu, stream())?;
+        for (precision, kind, tolerance) in [
+            ("float32", None, [1e-4, 1e-3]),
+            ("bfloat16", Some(Kind::BFloat16), [2e-2, 1e-1]),
+        ] {
+            model.set_autocast(kind);
+            let got = gradients(&model, &on_gpu, stream())?;
+            let again = gradients(&model, &on_gpu, stream())?;
+            let distances = [distance(&got[0], &want[0])?, distance(&got[1], &want[1])?];
+            let same = got == again;
+            let fine = same
+                && distances
+                    .iter()
+                    .zip(tolerance)
+                    .all(|(distance, tolerance)| *distance <= tolerance);
+            good &= fine;
+            println!(
+                r#"{{"case":"{} {precision}{}","loss":{:e},"gradient":{:e},"bit_equal":{same},"good":{fine}}}"#,
+                shape.name,
+                if dropout { ", dropout" } else { "" },
+                distances[0],
+                distances[1],
+            );
+        }
+    }
+    Ok(good)
+}
+
+/// Median milliseconds of `step`, whose tensor is waited for.
+fn median_ms(mut step: impl FnMut() -> Result<Tensor, Error>) -> Result<f64, Error> {
+    for _ in 0..3 {
+        step()?.f_double_value(&[0])?;
+    }
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let started = Instant::now();
+        let mut last = None;
+        for _ in 0..4 {
+            last = Some(step()?);
+        }
+        if let Some(last) = last {
+            last.f_double_value(&[0])?;
+        }
+        times.push(started.elapsed().as_secs_f64() * 250.0);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Result<(), Error> {
+    let mut model = Model::new(&config(shape), gpu, 3)?;
+    model.set_autocast(kind);
+    let mut state = AdamWState::new(&model.parameters().flat())?;
+    let mut dropout = DropoutStream::new(0.1, 1);
+    let batch = Batch::new(lengths, BATCH, gpu)?;
+    let train = median_ms(|| {
+        let parameters = model.parameters();
+        parameters.zero_grad()?;
+        let output = model.forward(&batch.input, Some(&mut dropout))?;
+        let heads = model.heads(&output, Some(&batch.targets), Some(&mut dropout))?;
+        let loss = heads.loss.ok_or("no loss")?;
+        loss.f_mean(Kind::Float)?.f_backward()?;
+        let grad = parameters.flat_grad();
+        let clip = clip_coefficient(&grad_norm(&grad)?, 1.0)?;
+        let options = AdamWOptions {
+            lr: 2e-5,
+            ..AdamWOptions::default()
+        };
+        no_grad(|| {
+            adamw_flat(
+                &mut state,
+                &mut parameters.flat(),
+                &grad,
+                &options,
+                Some(&clip),
+            )
+        })?;
+        Ok(loss.f_detach()?)
+    })?;
+    let candidates = Batch::new(lengths, CANDIDATES, gpu)?;
+    let score = median_ms(|| {
+        no_grad(|| {
+            let output = model.forward(&candidates.input, None)?;
+            Ok(model.heads(&output, None, None)?.entropy)
+        })
+    })?;
+    println!(
+        r#"{{"shape":"{}","lengths":"{}","precision":"{}","tokens":{},"train_ms":{train:.3},"score_ms":{score:.3}}}"#,
+        shape.name,
+        lengths.name(),
+        if kind.is_some() {
+            "bfloat16"
+        } else {
+            "float32"
+        },
+        batch.tokens,
+    );
+    Ok(())
+}
+
+fn run() -> Result<bool, Error> {
+    let gpu = open_cuda(0)?;
+    let mut good = compare(MINILM, gpu)?;
+    good &= compare(BASE, gpu)?;
+    for shape in [MINILM, BASE, LARGE] {
+        for lengths in [Lengths::Mean40, Lengths::Full128] {
+            for kind in [None, Some(Kind::BFloat16)] {
+                time(shape, lengths, kind, gpu)?;
+            }
+        }
+    }
+    // The definitions of the operations, for the share of the kernels.
+    set_fused(false);
+    println!(r#"{{"slow":true}}"#);
+    time(BASE, Lengths::Mean40, Some(Kind::BFloat16), gpu)?;
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("camtl-step: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
