@@ -130,10 +130,9 @@ impl<R: BufRead> TextLines<R> {
         .into_iter();
         Ok(Some(Example {
             id: self.line - 1,
-            key: None,
             text_a: texts.next().unwrap_or_default(),
             text_b: texts.next(),
-            label: None,
+            ..Example::default()
         }))
     }
 

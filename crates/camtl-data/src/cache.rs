@@ -1,6 +1,6 @@
 //! Encoded splits on disk, memory-mapped.
 //!
-//! A cache file is a header and five columns, each aligned to eight bytes:
+//! A cache file is a header and nine columns, each aligned to eight bytes:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -8,15 +8,17 @@
 //! | 4 + 4 | format version; a word that tells the byte order |
 //! | 32 | key: SHA-256 over data file, tokenizer, lengths, row layout, labels and format version |
 //! | 32 | SHA-256 of all other bytes of the file |
-//! | 6 × 8 | number of examples `n` and tokens `m`; malformed rows and rows without a usable label left out, empty texts, examples truncated |
+//! | 9 × 8 | number of examples `n`, of tokens `m`, of values that the kind adds `e`, of groups `g` (0 or `n`); sequences per example; malformed rows and rows without a usable label left out, empty texts, examples truncated |
 //! | 8 (n + 1) | offsets: tokens of example `i` are `offsets[i]..offsets[i + 1]` |
 //! | 8 n | ids |
-//! | n, 4 n | kind of label (0 none, 1 class, 2 score) and its bits |
-//! | 4 m, m | token ids, segments |
+//! | n, 4 n | kind of label (0 none, 1 class, 2 score, 3 structured) and its bits |
+//! | 8 (n + 1), or 0 if `e` is 0 | offsets of the values that the kind adds, as for tokens |
+//! | 8 g | groups |
+//! | 4 m, m, 4 e | token ids, segments, values that the kind adds |
 //!
 //! Numbers are in the byte order of the machine, so that columns can be used where they lie. A file is written under
-//! a temporary name, synced, and renamed; readers never see half of one. On opening, key, length, checksum, offsets
-//! and labels are checked, and only the two long columns stay in the mapping.
+//! a temporary name, synced, and renamed; readers never see half of one. On opening, key, length, checksum, offsets,
+//! labels and the values that the kind adds are checked, and only the three long columns stay in the mapping.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -32,14 +34,14 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::encoded::{EncodedSplit, SplitCounts, Tokens};
 use crate::error::DataError;
 use crate::reader::Label;
-use crate::task::{SplitLayout, TaskSpec};
+use crate::task::{SplitLayout, TaskKind, TaskSpec};
 
 const MAGIC: &[u8; 8] = b"CAMTLTOK";
 /// To be raised whenever this layout, the readers or the tokenisation change what a file holds.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 const BYTE_ORDER: u32 = 0x0102_0304;
 const CHECKSUM: Range<usize> = 48..80;
-const HEADER: usize = 128;
+const HEADER: usize = 152;
 
 /// What decides the content of a cache file.
 #[derive(Serialize)]
@@ -51,7 +53,7 @@ struct KeyParts<'a> {
     limit: Option<usize>,
     layout: &'a SplitLayout,
     labels: &'a [String],
-    regression: bool,
+    kind: &'static str,
 }
 
 /// The key of a split's cache file.
@@ -71,7 +73,7 @@ pub(crate) fn cache_key(
         limit,
         layout,
         labels: spec.kind.labels(),
-        regression: spec.kind.is_regression(),
+        kind: spec.kind.name(),
     };
     let mut hash = Sha256::new();
     // Serialising these plain values cannot fail; were it to, the key would only be coarser.
@@ -84,23 +86,17 @@ pub(crate) struct TokenCache {
     dir: PathBuf,
     path: PathBuf,
     key: [u8; 32],
-    num_outputs: usize,
+    kind: TaskKind,
 }
 
 impl TokenCache {
-    pub(crate) fn new(
-        dir: &Path,
-        task: &str,
-        split: &str,
-        key: [u8; 32],
-        num_outputs: usize,
-    ) -> Self {
+    pub(crate) fn new(dir: &Path, task: &str, split: &str, key: [u8; 32], kind: TaskKind) -> Self {
         let short: String = key[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             dir: dir.to_owned(),
             path: dir.join(format!("{task}.{split}.{short}.tokens")),
             key,
-            num_outputs,
+            kind,
         }
     }
 
@@ -141,7 +137,22 @@ impl TokenCache {
         if bytes.get(16..48) != Some(self.key.as_slice()) {
             return Err("made for other data, another tokenizer or other settings".to_owned());
         }
-        let columns = Columns::new(read_u64(bytes, 80)?, read_u64(bytes, 88)?)?;
+        let mut sizes = [0; 9];
+        for (size, at) in sizes.iter_mut().zip((80..).step_by(8)) {
+            *size = read_u64(bytes, at)?;
+        }
+        let [
+            examples,
+            tokens,
+            extra,
+            groups,
+            sequences,
+            skipped_rows,
+            skipped_labels,
+            empty_texts,
+            truncated,
+        ] = sizes;
+        let columns = Columns::new(examples, tokens, extra, groups)?;
         if columns.end != bytes.len() {
             return Err(format!("{} bytes, expected {}", bytes.len(), columns.end));
         }
@@ -150,12 +161,18 @@ impl TokenCache {
             return Err("checksum does not match".to_owned());
         }
 
-        let offsets = column::<u64>(bytes, &columns.offsets)?.to_vec();
-        let sorted = offsets.is_sorted();
-        let spans = offsets.first() == Some(&0) && offsets.last() == Some(&columns.tokens);
-        if !sorted || !spans {
-            return Err("offsets do not cover the tokens".to_owned());
-        }
+        let offsets_within = |range: &Range<usize>, end: u64| -> Result<Vec<u64>, String> {
+            let offsets = column::<u64>(bytes, range)?.to_vec();
+            let spans = offsets.is_empty() && end == 0
+                || offsets.first() == Some(&0) && offsets.last() == Some(&end);
+            if offsets.is_sorted() && spans {
+                Ok(offsets)
+            } else {
+                Err("offsets do not cover their column".to_owned())
+            }
+        };
+        let offsets = offsets_within(&columns.offsets, tokens)?;
+        let extra_offsets = offsets_within(&columns.extra_offsets, extra)?;
         let ids = column::<u64>(bytes, &columns.ids)?.to_vec();
         let kinds = column::<u8>(bytes, &columns.label_kinds)?;
         let values = column::<u32>(bytes, &columns.label_bits)?;
@@ -164,32 +181,51 @@ impl TokenCache {
             .zip(values)
             .map(|(kind, bits)| self.label(*kind, *bits))
             .collect::<Result<Vec<_>, _>>()?;
-        let counts = SplitCounts {
-            skipped_rows: read_u64(bytes, 96)?,
-            skipped_labels: read_u64(bytes, 104)?,
-            empty_texts: read_u64(bytes, 112)?,
-            truncated: read_u64(bytes, 120)?,
-        };
+        if sequences != self.kind.sequences_per_example() as u64 {
+            return Err(format!(
+                "{sequences} sequences per example are not of this task"
+            ));
+        }
+        let groups = column::<u64>(bytes, &columns.groups)?.to_vec();
         column::<u32>(bytes, &columns.input_ids)?;
+        column::<i32>(bytes, &columns.extra)?;
         let tokens = MappedTokens {
             input_ids: columns.input_ids,
             token_type_ids: columns.token_type_ids,
+            extra: columns.extra,
             map,
         };
-        Ok(EncodedSplit {
+        let split = EncodedSplit {
             tokens: Tokens::Mapped(Arc::new(tokens)),
             offsets: Arc::new(offsets),
             ids: Arc::new(ids),
             labels: Arc::new(labels),
-            counts,
-        })
+            extra_offsets: Arc::new(extra_offsets),
+            groups: Arc::new(groups),
+            sequences: self.kind.sequences_per_example(),
+            counts: SplitCounts {
+                skipped_rows,
+                skipped_labels,
+                empty_texts,
+                truncated,
+            },
+        };
+        let misfit = (split.iter())
+            .position(|example| !self.kind.accepts_extra(example.extra, example.len()));
+        match misfit {
+            Some(at) => Err(format!(
+                "the values added to example {at} are not of this task"
+            )),
+            None => Ok(split),
+        }
     }
 
     fn label(&self, kind: u8, bits: u32) -> Result<Option<Label>, String> {
         match kind {
             0 => Ok(None),
-            1 if (bits as usize) < self.num_outputs => Ok(Some(Label::Class(bits))),
+            1 if (bits as usize) < self.kind.num_alternatives() => Ok(Some(Label::Class(bits))),
             2 if f32::from_bits(bits).is_finite() => Ok(Some(Label::Score(f32::from_bits(bits)))),
+            3 => Ok(Some(Label::Structured)),
             _ => Err(format!(
                 "label of kind {kind} with bits {bits} is not of this task"
             )),
@@ -255,6 +291,7 @@ pub(crate) struct MappedTokens {
     map: Mmap,
     input_ids: Range<usize>,
     token_type_ids: Range<usize>,
+    extra: Range<usize>,
 }
 
 impl MappedTokens {
@@ -268,27 +305,45 @@ impl MappedTokens {
             .get(self.token_type_ids.clone())
             .unwrap_or_default()
     }
+
+    pub(crate) fn extra(&self) -> &[i32] {
+        column(&self.map, &self.extra).unwrap_or_default()
+    }
 }
 
-/// Where the columns of `n` examples and `m` tokens lie.
+/// Where the columns lie.
 #[derive(Debug, PartialEq, Eq)]
 struct Columns {
-    tokens: u64,
     offsets: Range<usize>,
     ids: Range<usize>,
     label_kinds: Range<usize>,
     label_bits: Range<usize>,
+    extra_offsets: Range<usize>,
+    groups: Range<usize>,
     input_ids: Range<usize>,
     token_type_ids: Range<usize>,
+    extra: Range<usize>,
     end: usize,
 }
 
 impl Columns {
     /// `Err` for numbers that no file can hold.
-    fn new(examples: u64, tokens: u64) -> Result<Self, String> {
-        let absurd = || format!("{examples} examples and {tokens} tokens are more than can be");
-        let n = usize::try_from(examples).map_err(|_| absurd())?;
-        let m = usize::try_from(tokens).map_err(|_| absurd())?;
+    fn new(examples: u64, tokens: u64, extra: u64, groups: u64) -> Result<Self, String> {
+        let absurd = || {
+            format!(
+                "{examples} examples, {tokens} tokens, {extra} values and {groups} groups cannot be"
+            )
+        };
+        if groups != 0 && groups != examples {
+            return Err(absurd());
+        }
+        let number = |value: u64| usize::try_from(value).map_err(|_| absurd());
+        let (n, m, e, g) = (
+            number(examples)?,
+            number(tokens)?,
+            number(extra)?,
+            number(groups)?,
+        );
         let mut at = HEADER;
         let mut next = |count: Option<usize>, size: usize| -> Result<Range<usize>, String> {
             let start = at;
@@ -303,16 +358,21 @@ impl Columns {
         let ids = next(Some(n), 8)?;
         let label_kinds = next(Some(n), 1)?;
         let label_bits = next(Some(n), 4)?;
+        let extra_offsets = next(if e == 0 { Some(0) } else { n.checked_add(1) }, 8)?;
+        let groups = next(Some(g), 8)?;
         let input_ids = next(Some(m), 4)?;
         let token_type_ids = next(Some(m), 1)?;
+        let extra = next(Some(e), 4)?;
         Ok(Self {
-            tokens,
             offsets,
             ids,
             label_kinds,
             label_bits,
+            extra_offsets,
+            groups,
             input_ids,
             token_type_ids,
+            extra,
             end: at,
         })
     }
@@ -326,13 +386,14 @@ fn write_split(out: &mut impl Write, key: &[u8; 32], split: &EncodedSplit) -> st
             None => 0,
             Some(Label::Class(_)) => 1,
             Some(Label::Score(_)) => 2,
+            Some(Label::Structured) => 3,
         })
         .collect();
     let bits: Vec<u32> = split
         .labels
         .iter()
         .map(|label| match label {
-            None => 0,
+            None | Some(Label::Structured) => 0,
             Some(Label::Class(class)) => *class,
             Some(Label::Score(score)) => score.to_bits(),
         })
@@ -345,19 +406,25 @@ fn write_split(out: &mut impl Write, key: &[u8; 32], split: &EncodedSplit) -> st
     let counts = [
         split.len() as u64,
         split.num_tokens() as u64,
+        split.tokens.extra().len() as u64,
+        split.groups.len() as u64,
+        split.sequences as u64,
         split.counts.skipped_rows,
         split.counts.skipped_labels,
         split.counts.empty_texts,
         split.counts.truncated,
     ];
-    let columns: [&[u8]; 7] = [
+    let columns: [&[u8]; 10] = [
         counts.as_bytes(),
         split.offsets.as_bytes(),
         split.ids.as_bytes(),
         &kinds,
         bits.as_bytes(),
+        split.extra_offsets.as_bytes(),
+        split.groups.as_bytes(),
         split.tokens.input_ids().as_bytes(),
         split.tokens.token_type_ids(),
+        split.tokens.extra().as_bytes(),
     ];
     let padded = columns.iter().flat_map(|bytes| {
         let padding = bytes.len().next_multiple_of(8) - bytes.len();
@@ -433,11 +500,9 @@ mod tests {
     fn a_full_disk_is_noticed_wherever_it_strikes() {
         let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nrain\n";
         let example = Example {
-            id: 0,
-            key: None,
             text_a: "rain rain rain".to_owned(),
-            text_b: None,
             label: Some(Label::Class(1)),
+            ..Example::default()
         };
         let tokenizer = TextTokenizer::from_vocab(vocab, true).unwrap();
         let split = tokenizer.encode_all(&[example], 16).unwrap();
@@ -460,15 +525,24 @@ mod tests {
 
     #[test]
     fn columns_follow_one_another_without_overlap() {
-        for (examples, tokens) in [(0, 0), (1, 1), (3, 17), (8, 64), (1_000_003, 40_000_001)] {
-            let columns = Columns::new(examples, tokens).unwrap();
+        for (examples, tokens, extra, groups) in [
+            (0, 0, 0, 0),
+            (1, 1, 0, 1),
+            (3, 17, 12, 0),
+            (8, 64, 64, 8),
+            (1_000_003, 40_000_001, 4_000_012, 1_000_003),
+        ] {
+            let columns = Columns::new(examples, tokens, extra, groups).unwrap();
             let ranges = [
                 &columns.offsets,
                 &columns.ids,
                 &columns.label_kinds,
                 &columns.label_bits,
+                &columns.extra_offsets,
+                &columns.groups,
                 &columns.input_ids,
                 &columns.token_type_ids,
+                &columns.extra,
             ];
             let mut at = HEADER;
             for range in ranges {
@@ -477,7 +551,12 @@ mod tests {
             }
             assert!(columns.end >= at && columns.end - at < 8);
         }
-        assert!(Columns::new(u64::MAX, 0).is_err());
-        assert!(Columns::new(0, u64::MAX / 2).is_err());
+        assert!(Columns::new(u64::MAX, 0, 0, 0).is_err());
+        assert!(Columns::new(0, u64::MAX / 2, 0, 0).is_err());
+        assert!(Columns::new(1, 1, u64::MAX / 2, 0).is_err());
+        assert!(
+            Columns::new(3, 1, 0, 2).is_err(),
+            "a group for each or for none"
+        );
     }
 }

@@ -282,6 +282,7 @@ impl SplitCheck {
                     }
                 }
                 Some(Label::Score(score)) => scores.push(score),
+                Some(Label::Structured) => {}
                 None => self.unlabelled += 1,
             }
         }
@@ -341,6 +342,7 @@ fn first_example(
     let label = example.label.map(|label| match label {
         Label::Class(class) => spec.label_name(class).unwrap_or_default().to_owned(),
         Label::Score(score) => score.to_string(),
+        Label::Structured => String::new(),
     });
     let mut first = FirstExample {
         id: example.id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cache::MappedTokens;
-use crate::reader::{Example, Label, ReadReport};
+use crate::reader::{Details, Example, Label, ReadReport};
 use crate::task::TaskSpec;
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError};
 
@@ -19,9 +19,34 @@ pub struct EncodedExample<'a> {
     pub token_type_ids: &'a [u8],
     /// The label, where the split has labels.
     pub label: Option<Label>,
+    /// What the task's kind adds:
+    ///
+    /// - multiple choice: the number of tokens of each option's sequence; together `length`;
+    /// - tagging: one value per token, the class of the tag at the first piece of a word and [`IGNORED`] elsewhere; in
+    ///   unlabelled data [`UNKNOWN`] marks the first pieces;
+    /// - span: `[start, end]`, first and last token of the answer within the window, both 0 where the window has none,
+    ///   then `[first, last]`, the tokens of the window that belong to the context;
+    /// - span-pair: `[start, end, start, end]` of the two mentions in tokens, the ends exclusive;
+    /// - classification, regression: nothing.
+    pub extra: &'a [i32],
+    /// Sequences in `input_ids`, end to end: 1, or the options of a multiple choice.
+    pub sequences: usize,
 }
 
-impl EncodedExample<'_> {
+/// In the `extra` of tagging: a token that is not the first piece of a word.
+pub const IGNORED: i32 = -100;
+/// In the `extra` of tagging: the first piece of a word whose tag is not known.
+pub const UNKNOWN: i32 = -1;
+
+impl<'a> EncodedExample<'a> {
+    /// Number of tokens of each sequence.
+    pub fn sequence_lengths(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let several = self.sequences > 1;
+        let lengths = if several { self.extra } else { &[] };
+        let whole = (!several).then_some(self.len());
+        (lengths.iter().map(|length| *length as usize)).chain(whole)
+    }
+
     /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -35,12 +60,13 @@ impl EncodedExample<'_> {
     }
 }
 
-/// The two long columns: ids and segments of all tokens of a split, end to end.
+/// The long columns, end to end: ids and segments of all tokens of a split, and what its kind adds.
 #[derive(Clone, Debug)]
 pub(crate) enum Tokens {
     Owned {
         input_ids: Arc<Vec<u32>>,
         token_type_ids: Arc<Vec<u8>>,
+        extra: Arc<Vec<i32>>,
     },
     Mapped(Arc<MappedTokens>),
 }
@@ -59,12 +85,19 @@ impl Tokens {
             Self::Mapped(tokens) => tokens.token_type_ids(),
         }
     }
+
+    pub(crate) fn extra(&self) -> &[i32] {
+        match self {
+            Self::Owned { extra, .. } => extra,
+            Self::Mapped(tokens) => tokens.extra(),
+        }
+    }
 }
 
 /// A split in token ids. Cloning is cheap: the columns are shared.
 ///
-/// Tokens live in memory or in a mapped cache file; the short columns (offsets, ids, labels) are always in memory, and
-/// offsets have been checked against the token columns before the value exists, so [`EncodedSplit::get`] cannot read
+/// Tokens live in memory or in a mapped cache file; the short columns (offsets, ids, labels, groups) are always in memory,
+/// and offsets have been checked against the long columns before the value exists, so [`EncodedSplit::get`] cannot read
 /// out of bounds.
 #[derive(Clone, Debug)]
 pub struct EncodedSplit {
@@ -73,6 +106,12 @@ pub struct EncodedSplit {
     pub(crate) offsets: Arc<Vec<u64>>,
     pub(crate) ids: Arc<Vec<u64>>,
     pub(crate) labels: Arc<Vec<Option<Label>>>,
+    /// `extra_offsets[i]..extra_offsets[i + 1]` are the values of example `i`; empty where no example has any.
+    pub(crate) extra_offsets: Arc<Vec<u64>>,
+    /// The group of each example; empty where there are none.
+    pub(crate) groups: Arc<Vec<u64>>,
+    /// Sequences of each example.
+    pub(crate) sequences: usize,
     pub(crate) counts: SplitCounts,
 }
 
@@ -135,11 +174,17 @@ impl EncodedSplit {
     #[must_use]
     pub fn get(&self, index: usize) -> EncodedExample<'_> {
         let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        let extra = match self.extra_offsets.get(index..index + 2) {
+            Some(ends) => &self.tokens.extra()[ends[0] as usize..ends[1] as usize],
+            None => &[],
+        };
         EncodedExample {
             id: self.ids[index],
             input_ids: &self.tokens.input_ids()[range.clone()],
             token_type_ids: &self.tokens.token_type_ids()[range],
             label: self.labels[index],
+            extra,
+            sequences: self.sequences,
         }
     }
 
@@ -152,6 +197,13 @@ impl EncodedSplit {
     #[must_use]
     pub fn labels(&self) -> &[Option<Label>] {
         &self.labels
+    }
+
+    /// The group of each example, where examples are scored in groups: windows of one question, answers to one question
+    /// (`MultiRC`), candidates of one query (`ReCoRD`).
+    #[must_use]
+    pub fn groups(&self) -> Option<&[u64]> {
+        (!self.groups.is_empty()).then_some(self.groups.as_slice())
     }
 
     /// Counts, lengths and label balance, for reports.
@@ -175,7 +227,7 @@ impl EncodedSplit {
         for label in self.labels.iter() {
             match label {
                 Some(Label::Class(class)) => *label_counts.entry(*class).or_insert(0) += 1,
-                Some(Label::Score(_)) => {}
+                Some(Label::Score(_) | Label::Structured) => {}
                 None => unlabelled += 1,
             }
         }
@@ -194,31 +246,62 @@ impl EncodedSplit {
         }
     }
 
+    /// Puts the sequences of each row (several for the windows of a question) into columns.
     pub(crate) fn from_encoded(
         examples: &[Example],
-        encoded: Vec<Encoded>,
+        encoded: Vec<Vec<Encoded>>,
         report: &ReadReport,
     ) -> Self {
-        let tokens = encoded.iter().map(|one| one.input_ids.len()).sum();
+        let all = || encoded.iter().flatten();
+        let count = all().count();
+        let tokens = all().map(|one| one.input_ids.len()).sum();
+        let extras = all().map(|one| one.extra.len()).sum();
         let mut input_ids = Vec::with_capacity(tokens);
         let mut token_type_ids = Vec::with_capacity(tokens);
-        let mut offsets = Vec::with_capacity(encoded.len() + 1);
+        let mut extra: Vec<i32> = Vec::with_capacity(extras);
+        let mut offsets = Vec::with_capacity(count + 1);
         offsets.push(0);
+        let mut extra_offsets = vec![0];
+        let mut ids = Vec::with_capacity(count);
+        let mut labels = Vec::with_capacity(count);
+        let mut groups = Vec::new();
         let mut truncated = 0;
-        for one in encoded {
-            input_ids.extend_from_slice(&one.input_ids);
-            token_type_ids.extend_from_slice(&one.token_type_ids);
-            offsets.push(input_ids.len() as u64);
-            truncated += u64::from(one.truncated);
+        for (example, windows) in examples.iter().zip(encoded) {
+            for one in windows {
+                input_ids.extend_from_slice(&one.input_ids);
+                token_type_ids.extend_from_slice(&one.token_type_ids);
+                offsets.push(input_ids.len() as u64);
+                if extras > 0 {
+                    extra.extend_from_slice(&one.extra);
+                    extra_offsets.push(extra.len() as u64);
+                }
+                truncated += u64::from(one.truncated);
+                ids.push(example.id);
+                labels.push(example.label);
+                groups.extend(example.group);
+            }
         }
+        if extras == 0 {
+            extra_offsets.clear();
+        }
+        let sequences = examples
+            .first()
+            .map_or(1, |example| match &example.details {
+                Details::Options(options) => options.len(),
+                _ => 1,
+            });
         Self {
             tokens: Tokens::Owned {
                 input_ids: Arc::new(input_ids),
                 token_type_ids: Arc::new(token_type_ids),
+                extra: Arc::new(extra),
             },
             offsets: Arc::new(offsets),
-            ids: Arc::new(examples.iter().map(|example| example.id).collect()),
-            labels: Arc::new(examples.iter().map(|example| example.label).collect()),
+            ids: Arc::new(ids),
+            labels: Arc::new(labels),
+            extra_offsets: Arc::new(extra_offsets),
+            groups: Arc::new(groups),
+            sequences,
             counts: SplitCounts {
                 skipped_rows: report.skipped_rows,
                 skipped_labels: report.skipped_labels,
@@ -235,7 +318,11 @@ impl PartialEq for EncodedSplit {
         self.offsets == other.offsets
             && self.ids == other.ids
             && self.labels == other.labels
+            && self.extra_offsets == other.extra_offsets
+            && self.groups == other.groups
+            && self.sequences == other.sequences
             && self.counts == other.counts
+            && self.tokens.extra() == other.tokens.extra()
             && self.tokens.input_ids() == other.tokens.input_ids()
             && self.tokens.token_type_ids() == other.tokens.token_type_ids()
     }

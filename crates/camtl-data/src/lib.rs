@@ -50,6 +50,7 @@
 //! - One call is `unsafe`: mapping a cache file into memory.
 #![deny(unsafe_code)]
 
+pub mod answers;
 pub mod batch;
 mod cache;
 pub mod check;
@@ -65,13 +66,14 @@ pub mod synthetic;
 pub mod task;
 pub mod tokenize;
 
+pub use answers::{Answer, AnswerError, SpanCandidate};
 pub use batch::{BatchError, BatchItem, LossReduction, PackedBatch, TaskSegment};
 pub use encoded::{EncodedExample, EncodedSplit, SplitSummary, TaskDataset};
 pub use error::{DataError, RowError, RowProblem};
 pub use load::{LoadOptions, load_task};
 pub use metrics::{MetricError, MetricKind, Predictions, References};
 pub use random::{Stream, StreamState, derive_seed};
-pub use reader::{Example, Label, ReadReport, read_lines, read_split, read_texts};
+pub use reader::{Details, Example, Label, ReadReport, read_lines, read_split, read_texts};
 pub use sampler::{
     DataUsage, ExampleRef, Sampler, SamplerConfig, SamplerError, Scorer, Selection, TaskInfo,
     build_sampler,

@@ -142,7 +142,7 @@ fn load_split(
         options.max_length,
         limit,
     );
-    let cache = TokenCache::new(cache_dir, &spec.name, split, key, spec.kind.num_outputs());
+    let cache = TokenCache::new(cache_dir, &spec.name, split, key, spec.kind.clone());
     match cache.open() {
         Ok(Some(encoded)) => {
             tracing::debug!(task = %spec.name, split, path = %cache.path().display(), "tokens taken from the cache");

@@ -32,6 +32,7 @@
 
 mod csv_records;
 mod delimited;
+mod example;
 mod json_lines;
 mod json_value;
 mod multirc;
@@ -44,33 +45,9 @@ use std::path::Path;
 use crate::error::{DataError, RowError, RowProblem};
 use crate::load::unknown_split;
 use crate::task::{SplitLayout, TaskSpec};
+pub use example::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 pub use problems::{CheckedSplit, read_split_with_problems};
 use rows::{LabelUse, Source, read_rows};
-
-/// One row of a data file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example {
-    /// Number of the row among the data rows of its file, from 0. Rows that were left out are counted.
-    pub id: u64,
-    /// The file's own identifier of the row.
-    pub key: Option<String>,
-    /// The first (or only) text.
-    pub text_a: String,
-    /// The second text of a pair.
-    pub text_b: Option<String>,
-    /// The label, where the split has labels.
-    pub label: Option<Label>,
-}
-
-/// What is to be predicted.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Label {
-    /// Index into the task's label names.
-    Class(u32),
-    /// A score.
-    Score(f32),
-}
 
 /// What was noticed while a file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -215,10 +192,9 @@ pub fn read_texts(
         };
         examples.push(Example {
             id,
-            key: None,
             text_a: text_a.to_owned(),
             text_b: text_b.map(str::to_owned),
-            label: None,
+            ..Example::default()
         });
     }
     Ok(examples)

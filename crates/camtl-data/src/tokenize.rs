@@ -83,6 +83,8 @@ pub struct Encoded {
     pub token_type_ids: Vec<u8>,
     /// Whether tokens were cut off to keep to the maximum length.
     pub truncated: bool,
+    /// What the task's kind adds: see [`EncodedExample::extra`](crate::EncodedExample::extra).
+    pub extra: Vec<i32>,
 }
 
 /// A tokenizer that cannot be loaded, or a text that it cannot encode.
@@ -193,10 +195,11 @@ impl TextTokenizer {
         max_length: usize,
         report: &ReadReport,
     ) -> Result<EncodedSplit, TokenizerError> {
-        let encoded: Vec<Result<Encoded, TokenizerError>> = examples
+        let encoded: Vec<Result<Vec<Encoded>, TokenizerError>> = examples
             .par_iter()
             .map(|example| {
                 self.encode(&example.text_a, example.text_b.as_deref(), max_length)
+                    .map(|encoded| vec![encoded])
                     .map_err(|error| match error {
                         TokenizerError::Encode { what, reason } => TokenizerError::Encode {
                             what: format!("{what} of example {}", example.id),
@@ -245,6 +248,7 @@ impl TextTokenizer {
             input_ids,
             token_type_ids,
             truncated,
+            extra: Vec::new(),
         }
     }
 

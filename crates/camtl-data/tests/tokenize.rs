@@ -181,10 +181,9 @@ fn encoding_in_parallel_keeps_the_order() {
     let examples: Vec<Example> = (0..500)
         .map(|id| Example {
             id,
-            key: None,
             text_a: "rain ".repeat(id as usize % 17),
             text_b: (id % 3 == 0).then(|| "boat ".repeat(id as usize % 5)),
-            label: None,
+            ..Example::default()
         })
         .collect();
     let split = tokenizer.encode_all(&examples, 12).unwrap();

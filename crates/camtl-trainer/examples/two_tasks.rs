@@ -90,10 +90,9 @@ fn task(
                 let filler = ["a", "the very", "the"][stream.below(3) as usize];
                 Example {
                     id,
-                    key: None,
                     text_a: format!("{filler} {} {}", ADJECTIVES[adjective], NOUNS[noun]),
-                    text_b: None,
                     label: Some(Label::Class(u32::from(yes(noun, adjective)))),
+                    ..Example::default()
                 }
             })
             .collect()

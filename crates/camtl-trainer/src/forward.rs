@@ -20,14 +20,14 @@ pub(crate) fn model_input(batch: &PackedBatch, device: Device) -> Result<ModelIn
     )?)
 }
 
-/// The batch's labels; sequences without one have loss 0.
+/// The batch's labels; examples without one have loss 0.
 pub(crate) fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
-    let mut classes = vec![IGNORED_CLASS; batch.num_sequences()];
-    let mut scores = vec![f32::NAN; batch.num_sequences()];
-    for (sequence, label) in batch.labels.iter().enumerate() {
+    let mut classes = vec![IGNORED_CLASS; batch.num_examples()];
+    let mut scores = vec![f32::NAN; batch.num_examples()];
+    for (example, label) in batch.labels.iter().enumerate() {
         match label {
-            Some(Label::Class(class)) => classes[sequence] = i64::from(*class),
-            Some(Label::Score(score)) => scores[sequence] = *score,
+            Some(Label::Class(class)) => classes[example] = i64::from(*class),
+            Some(Label::Score(score)) => scores[example] = *score,
             _ => {}
         }
     }

@@ -20,7 +20,7 @@
 //!
 //! let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsleeps\n";
 //! let tokenizer = TextTokenizer::from_vocab(vocab, true)?;
-//! let sentences = [Example { id: 0, key: None, text_a: "the cat sleeps".into(), text_b: None, label: None }];
+//! let sentences = [Example { text_a: "the cat sleeps".into(), ..Example::default() }];
 //! let corpus = tokenizer.encode_all(&sentences, 8)?;
 //! let encoder = EncoderConfig::bert(8, 16, 1, 2, 32, 8);
 //! let options = PretrainOptions { steps: 20, batch_size: 4, learning_rate: 1e-2, ..PretrainOptions::default() };

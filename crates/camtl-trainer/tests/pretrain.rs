@@ -16,11 +16,9 @@ fn corpus(texts: &[(&str, Option<&str>)]) -> EncodedSplit {
     let examples: Vec<Example> = texts
         .iter()
         .map(|(a, b)| Example {
-            id: 0,
-            key: None,
             text_a: (*a).to_owned(),
             text_b: b.map(str::to_owned),
-            label: None,
+            ..Example::default()
         })
         .collect();
     tokenizer().encode_all(&examples, 12).unwrap()

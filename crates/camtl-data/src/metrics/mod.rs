@@ -23,88 +23,16 @@ mod classification;
 mod correlation;
 pub mod entities;
 pub mod glue;
+mod kind;
 pub mod multirc;
 pub mod question_answering;
 pub mod record;
+mod split;
 pub mod winogender;
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
 pub use glue::{GlueRule, ScoreTable, glue_average, task_sigma};
-
-/// A metric by name. Task files spell it in kebab case (`"macro-f1"`); the names of reports ([`MetricKind::name`]) are
-/// accepted as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum MetricKind {
-    /// Share of predictions that equal the reference.
-    Accuracy,
-    /// F1 of class 1 in a two-class task: `2 TP / (2 TP + FP + FN)`, 0 if that is 0/0.
-    F1,
-    /// Unweighted mean of the F1 of every class that occurs among predictions or references.
-    #[serde(alias = "macro_f1")]
-    MacroF1,
-    /// Matthews correlation coefficient for any number of classes (Gorodkin's R_K), 0 if either side is constant.
-    #[serde(alias = "mcc")]
-    Matthews,
-    /// Pearson's r between predicted and reference scores, 0 if either side is constant.
-    Pearson,
-    /// Spearman's rho: Pearson's r of the ranks, tied values sharing their average rank; 0 if either side is constant.
-    Spearman,
-}
-
-impl MetricKind {
-    /// Every metric, in the order of declaration.
-    pub const ALL: [Self; 6] = [
-        Self::Accuracy,
-        Self::F1,
-        Self::MacroF1,
-        Self::Matthews,
-        Self::Pearson,
-        Self::Spearman,
-    ];
-
-    /// The name in reports and in `summary.json`: `accuracy`, `f1`, `macro_f1`, `mcc`, `pearson`, `spearman`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::F1 => "f1",
-            Self::MacroF1 => "macro_f1",
-            Self::Matthews => "mcc",
-            Self::Pearson => "pearson",
-            Self::Spearman => "spearman",
-        }
-    }
-
-    /// Whether the metric compares real-valued scores; otherwise it compares classes.
-    pub fn compares_scores(self) -> bool {
-        matches!(self, Self::Pearson | Self::Spearman)
-    }
-}
-
-impl fmt::Display for MetricKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for MetricKind {
-    type Err = MetricError;
-
-    fn from_str(text: &str) -> Result<Self, MetricError> {
-        let wanted = text.replace('-', "_");
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == wanted || (wanted == "matthews" && *kind == Self::Matthews))
-            .ok_or_else(|| MetricError::UnknownMetric {
-                name: text.to_owned(),
-            })
-    }
-}
+pub use kind::MetricKind;
+pub use split::{score_examples, score_split};
 
 /// What a model predicted, one entry per example.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,9 +112,15 @@ pub enum MetricError {
         /// The offending class.
         class: u32,
     },
+    /// The metric compares more than one class or score per example.
+    #[error("{metric} needs the whole split, not lists of classes; use `score_split`")]
+    NeedsSplit {
+        /// The metric that was asked for.
+        metric: MetricKind,
+    },
     /// No metric has this name.
     #[error(
-        "unknown metric `{name}`; known are accuracy, f1, macro-f1, matthews (mcc), pearson, spearman"
+        "unknown metric `{name}`; known are accuracy, f1, macro-f1, matthews (mcc), pearson, spearman, em, qa-f1, f1a, entity-f1, gender-parity"
     )]
     UnknownMetric {
         /// The name that was asked for.
@@ -301,6 +235,9 @@ pub fn compute(
     predictions: Predictions<'_>,
     references: References<'_>,
 ) -> Result<f64, MetricError> {
+    if kind.needs_split() {
+        return Err(MetricError::NeedsSplit { metric: kind });
+    }
     if kind.compares_scores() {
         let wrong = |side| MetricError::WrongKind {
             metric: kind,

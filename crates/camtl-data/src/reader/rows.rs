@@ -138,6 +138,7 @@ impl<'s> Collected<'s> {
             text_a: row.text_a.into_owned(),
             text_b: row.text_b.map(Cow::into_owned),
             label,
+            ..Example::default()
         });
         Ok(())
     }
@@ -148,7 +149,9 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
         return Err(RowProblem::EmptyLabel);
     }
     match &spec.kind {
-        TaskKind::Classification { labels } => {
+        TaskKind::Classification { labels }
+        | TaskKind::MultipleChoice { labels }
+        | TaskKind::SpanPair { labels } => {
             spec.label_index(text)
                 .map(Label::Class)
                 .ok_or_else(|| RowProblem::UnknownLabel {
@@ -175,6 +178,8 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
             }
             Ok(Label::Score(score))
         }
+        // Their readers give the truth themselves.
+        TaskKind::Tagging { .. } | TaskKind::Span { .. } => Ok(Label::Structured),
     }
 }
 

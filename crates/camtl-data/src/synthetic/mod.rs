@@ -270,10 +270,10 @@ fn task(
             }
             examples.push(Example {
                 id: examples.len() as u64,
-                key: None,
                 text_a,
                 text_b,
                 label: Some(label),
+                ..Example::default()
             });
         }
         splits.insert(split.to_owned(), examples);

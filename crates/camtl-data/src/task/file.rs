@@ -22,14 +22,17 @@ pub struct TaskFile {
     /// See [`TaskSpec::title`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// `"classification"` or `"regression"`.
+    /// See [`TaskKind`].
     kind: KindName,
-    /// Label names, for classification.
+    /// Names of labels, tags or options, for the kinds that have such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
     /// Smallest and largest score, for regression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     range: Option<[f32; 2]>,
+    /// Whether a question may have no answer, for spans; `false` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_answer: Option<bool>,
     /// See [`TaskSpec::metrics`].
     metrics: Vec<MetricKind>,
     /// See [`TaskSpec::format`].
@@ -65,6 +68,56 @@ pub struct TaskFile {
 enum KindName {
     Classification,
     Regression,
+    MultipleChoice,
+    Tagging,
+    Span,
+    SpanPair,
+}
+
+impl KindName {
+    /// The kind with the keys that describe it; what is wrong with them, in words.
+    fn with(
+        self,
+        labels: Option<Vec<String>>,
+        range: Option<[f32; 2]>,
+        no_answer: Option<bool>,
+    ) -> Result<TaskKind, &'static str> {
+        if range.is_some() && self != Self::Regression {
+            return Err("`range` is for regression; remove it");
+        }
+        if no_answer.is_some() && self != Self::Span {
+            return Err("`no_answer` is for spans; remove it");
+        }
+        match (self, labels) {
+            (Self::Classification, Some(labels)) => Ok(TaskKind::Classification { labels }),
+            (Self::MultipleChoice, Some(labels)) => Ok(TaskKind::MultipleChoice { labels }),
+            (Self::Tagging, Some(labels)) => Ok(TaskKind::Tagging { labels }),
+            (Self::SpanPair, Some(labels)) => Ok(TaskKind::SpanPair { labels }),
+            (Self::Classification, None) => {
+                Err("classification needs `labels`, the label names in the order of their classes")
+            }
+            (Self::MultipleChoice, None) => Err(
+                "multiple choice needs `labels`, how the data spells the options in their order, such as [\"0\", \"1\"]",
+            ),
+            (Self::Tagging, None) => Err(
+                "tagging needs `labels`, the tags, `O` first: [\"O\", \"B-person\", \"I-person\"]",
+            ),
+            (Self::SpanPair, None) => {
+                Err("span-pair needs `labels`, the label names in the order of their classes")
+            }
+            (Self::Span, None) => Ok(TaskKind::Span {
+                no_answer: no_answer.unwrap_or(false),
+            }),
+            (Self::Span, Some(_)) => Err("`labels` is not for spans; remove it"),
+            (Self::Regression, Some(_)) if range.is_some() => {
+                Err("`labels` is for classification; remove it")
+            }
+            (Self::Regression, _) => range.map_or(
+                Err("regression needs `range = [smallest, largest]`, the scores that may occur"),
+                |[min, max]| Ok(TaskKind::Regression { min, max }),
+            ),
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -84,26 +137,9 @@ impl TaskSpec {
             task: file.name.clone(),
             problem: problem.to_owned(),
         };
-        let kind = match (file.kind, file.labels, file.range) {
-            (KindName::Classification, Some(labels), None) => TaskKind::Classification { labels },
-            (KindName::Regression, None, Some([min, max])) => TaskKind::Regression { min, max },
-            (KindName::Classification, None, _) => {
-                return Err(invalid(
-                    "classification needs `labels`, the label names in the order of their classes",
-                ));
-            }
-            (KindName::Classification, Some(_), Some(_)) => {
-                return Err(invalid("`range` is for regression; remove it"));
-            }
-            (KindName::Regression, _, None) => {
-                return Err(invalid(
-                    "regression needs `range = [smallest, largest]`, the scores that may occur",
-                ));
-            }
-            (KindName::Regression, Some(_), Some(_)) => {
-                return Err(invalid("`labels` is for classification; remove it"));
-            }
-        };
+        let kind = (file.kind)
+            .with(file.labels, file.range, file.no_answer)
+            .map_err(invalid)?;
         let fields = match (file.fields, file.format) {
             (None, FileFormat::MultiRc) => Fields::multirc(),
             (Some(_), FileFormat::MultiRc) => {
@@ -148,9 +184,20 @@ impl TryFrom<TaskFile> for TaskSpec {
 
 impl From<TaskSpec> for TaskFile {
     fn from(spec: TaskSpec) -> Self {
-        let (kind, labels, range) = match spec.kind {
-            TaskKind::Classification { labels } => (KindName::Classification, Some(labels), None),
-            TaskKind::Regression { min, max } => (KindName::Regression, None, Some([min, max])),
+        let (mut range, mut no_answer) = (None, None);
+        let (kind, labels) = match spec.kind {
+            TaskKind::Classification { labels } => (KindName::Classification, Some(labels)),
+            TaskKind::MultipleChoice { labels } => (KindName::MultipleChoice, Some(labels)),
+            TaskKind::Tagging { labels } => (KindName::Tagging, Some(labels)),
+            TaskKind::SpanPair { labels } => (KindName::SpanPair, Some(labels)),
+            TaskKind::Regression { min, max } => {
+                range = Some([min, max]);
+                (KindName::Regression, None)
+            }
+            TaskKind::Span { no_answer: may } => {
+                no_answer = may.then_some(true);
+                (KindName::Span, None)
+            }
         };
         Self {
             name: spec.name,
@@ -158,6 +205,7 @@ impl From<TaskSpec> for TaskFile {
             kind,
             labels,
             range,
+            no_answer,
             metrics: spec.metrics,
             format: spec.format,
             header: spec.header,

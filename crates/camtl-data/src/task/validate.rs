@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use super::{Column, FileFormat, SplitSource, TaskError, TaskKind, TaskSpec};
 use crate::metrics::MetricKind;
+use crate::metrics::entities::entities;
 use crate::suggest::{nearest, one_of};
 
 impl TaskSpec {
@@ -71,24 +72,10 @@ impl TaskSpec {
 
     fn kind_problem(&self) -> Option<String> {
         match &self.kind {
-            TaskKind::Classification { labels } => {
-                if labels.len() < 2 {
-                    return Some(format!(
-                        "`labels` names {} label(s); classification needs at least two",
-                        labels.len()
-                    ));
-                }
-                let mut seen = BTreeSet::new();
-                for label in labels {
-                    if label.is_empty() {
-                        return Some("`labels` holds an empty name".to_owned());
-                    }
-                    if !seen.insert(label) {
-                        return Some(format!("`labels` names `{label}` twice"));
-                    }
-                }
-                None
-            }
+            TaskKind::Classification { labels }
+            | TaskKind::MultipleChoice { labels }
+            | TaskKind::Tagging { labels }
+            | TaskKind::SpanPair { labels } => self.labels_problem(labels),
             TaskKind::Regression { min, max } => {
                 let sound = min.is_finite() && max.is_finite() && min < max;
                 (!sound).then(|| {
@@ -97,7 +84,39 @@ impl TaskSpec {
                     )
                 })
             }
+            TaskKind::Span { .. } => None,
         }
+    }
+
+    fn labels_problem(&self, labels: &[String]) -> Option<String> {
+        if labels.len() < 2 {
+            return Some(format!(
+                "`labels` names {} label(s); {} needs at least two",
+                labels.len(),
+                self.kind.name()
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for label in labels {
+            if label.is_empty() {
+                return Some("`labels` holds an empty name".to_owned());
+            }
+            if !seen.insert(label) {
+                return Some(format!("`labels` names `{label}` twice"));
+            }
+        }
+        if !self.metrics.contains(&MetricKind::EntityF1) {
+            return None;
+        }
+        if labels[0] != "O" {
+            return Some(format!(
+                "`labels` begins with `{}`; the tags of entities begin with `O`, which words cut off by truncation count as",
+                labels[0]
+            ));
+        }
+        entities(labels).err().map(|_| {
+            "`labels` holds a tag that is not of the BIO scheme; entities are tagged `O`, `B-TYPE` and `I-TYPE`".to_owned()
+        })
     }
 
     fn metrics_problem(&self) -> Option<String> {
@@ -107,25 +126,20 @@ impl TaskSpec {
                     .to_owned(),
             );
         }
-        let regression = self.kind.is_regression();
         let fitting = || {
             one_of(
                 MetricKind::ALL
                     .iter()
-                    .filter(|metric| metric.compares_scores() == regression)
+                    .filter(|metric| metric.fits(&self.kind, self.format))
                     .map(|metric| metric.name()),
             )
         };
         let mut seen = BTreeSet::new();
         for metric in &self.metrics {
-            if metric.compares_scores() != regression {
-                let kind = if regression {
-                    "regression"
-                } else {
-                    "classification"
-                };
+            if !metric.fits(&self.kind, self.format) {
                 return Some(format!(
-                    "metric `{metric}` does not fit {kind}; use {}",
+                    "metric `{metric}` does not fit {}; use {}",
+                    self.kind.name(),
                     fitting()
                 ));
             }

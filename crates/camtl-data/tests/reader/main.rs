@@ -88,5 +88,6 @@ pub(crate) fn pair(id: u64, key: &str, a: &str, b: &str, label: u32) -> Example 
         text_a: a.to_owned(),
         text_b: Some(b.to_owned()),
         label: Some(Label::Class(label)),
+        ..Example::default()
     }
 }

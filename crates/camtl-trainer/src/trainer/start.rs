@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::sampler::{TaskInfo, build_sampler};
-use camtl_data::task::TaskSpec;
+use camtl_data::task::{TaskKind, TaskSpec};
 use camtl_model::{Model, ParameterReport};
 
 use super::{STATE, Trainer};
@@ -220,6 +220,17 @@ impl Trainer {
 /// What the sampler needs to know of the tasks.
 fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
     let info = |dataset: &TaskDataset| {
+        let kind = &dataset.spec.kind;
+        if !matches!(
+            kind,
+            TaskKind::Classification { .. } | TaskKind::Regression { .. }
+        ) {
+            return Err(TrainError::Mismatch(format!(
+                "task `{}` is of the kind {}, which cannot be trained yet; use classification or regression",
+                dataset.spec.name,
+                kind.name()
+            )));
+        }
         let split = crate::evaluate::find_split(dataset, TRAIN)?;
         if let Some(example) = split.iter().find(|example| example.label.is_none()) {
             return Err(TrainError::Mismatch(format!(
@@ -230,7 +241,7 @@ fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
         Ok(TaskInfo {
             name: dataset.spec.name.clone(),
             train_size: split.len(),
-            num_outputs: dataset.spec.kind.num_outputs(),
+            num_outputs: dataset.spec.kind.num_alternatives(),
             regression: dataset.spec.kind.is_regression(),
         })
     };

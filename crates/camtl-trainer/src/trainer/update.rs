@@ -185,13 +185,13 @@ impl Trainer {
         Ok(batch)
     }
 
-    /// Puts the batch's gradient into the model and returns each sequence's loss. Loss weights come
+    /// Puts the batch's gradient into the model and returns each example's loss. Loss weights come
     /// from the whole batch, so micro-batches add up to its gradient.
     fn accumulate(&self, batch: &PackedBatch, index: u64) -> Result<Vec<f32>, TrainError> {
         let device = self.model.device();
         self.model.parameters().zero_grad()?;
         let seed = derive_seed(self.config.train.seed, "dropout", index);
-        let mut losses = Vec::with_capacity(batch.num_sequences());
+        let mut losses = Vec::with_capacity(batch.num_examples());
         // The generators are evaluated once per step, whatever the number of micro-batches.
         let step = StepModulation::new(&self.model)?;
         for (number, part) in batch
@@ -231,8 +231,8 @@ impl Trainer {
         let mut offenders: Vec<Offenders> = Vec::new();
         for segment in batch.task_segments() {
             let ids: Vec<u64> = (segment.start..segment.end)
-                .filter(|&sequence| !losses[sequence].is_finite())
-                .map(|sequence| batch.example_ids[sequence])
+                .filter(|&example| !losses[example].is_finite())
+                .map(|example| batch.example_ids[example])
                 .collect();
             if !ids.is_empty() {
                 offenders.push(Offenders {

@@ -56,10 +56,10 @@ fn examples(
             let (text_a, text_b, label) = make(stream);
             Example {
                 id,
-                key: None,
                 text_a,
                 text_b,
                 label: Some(label),
+                ..Example::default()
             }
         })
         .collect()

@@ -93,11 +93,9 @@ pub(super) fn write(plan: &Plan, places: &Places) -> Result<Suite, Failure> {
 
 fn unlabelled(text_a: String, text_b: Option<String>) -> Example {
     Example {
-        id: 0,
-        key: None,
         text_a,
         text_b,
-        label: None,
+        ..Example::default()
     }
 }
 
