@@ -80,7 +80,7 @@ class Batch:
         self.starts = starts
         order = sorted(range(len(tasks)), key=lambda b: tasks[b])
         offsets = [sum(t < i for t in tasks) for i in range(num_tasks + 1)]
-        longest = max(16, -(-starts[-1] // 264))
+        longest = max(16, -(-starts[-1] // 396))
         runs = []
         for b in order:
             if runs and runs[-1][2] == tasks[b] and runs[-1][1] == starts[b]:

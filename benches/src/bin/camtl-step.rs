@@ -2,6 +2,8 @@
 //! training step and a scoring pass take. `cargo xtask gpu-check` carries it to a GPU machine.
 //!
 //! Prints one JSON object per line. Weights are random: their values do not change what a step costs.
+//! `camtl-step minilm|base|large mean40|full128 float32|bfloat16` times that one case alone, for a
+//! profiler.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -177,13 +179,19 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
     let mut state = AdamWState::new(&model.parameters().flat())?;
     let mut dropout = DropoutStream::new(0.1, 1);
     let batch = Batch::new(lengths, BATCH, gpu)?;
+    // Host time of the parts of the last step: enqueueing, unless something waits for the GPU.
+    let host = std::cell::Cell::new([0.0; 3]);
     let train = median_ms(|| {
+        let started = Instant::now();
+        let since = || started.elapsed().as_secs_f64() * 1e3;
         let parameters = model.parameters();
         parameters.zero_grad()?;
         let output = model.forward(&batch.input, Some(&mut dropout))?;
         let heads = model.heads(&output, Some(&batch.targets), Some(&mut dropout))?;
         let loss = heads.loss.ok_or("no loss")?;
+        let forward = since();
         loss.f_mean(Kind::Float)?.f_backward()?;
+        let backward = since() - forward;
         let grad = parameters.flat_grad();
         let clip = clip_coefficient(&grad_norm(&grad)?, 1.0)?;
         let options = AdamWOptions {
@@ -199,6 +207,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
                 Some(&clip),
             )
         })?;
+        host.set([forward, backward, since() - forward - backward]);
         Ok(loss.f_detach()?)
     })?;
     let candidates = Batch::new(lengths, CANDIDATES, gpu)?;
@@ -209,7 +218,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
         })
     })?;
     println!(
-        r#"{{"shape":"{}","lengths":"{}","precision":"{}","tokens":{},"train_ms":{train:.3},"score_ms":{score:.3}}}"#,
+        r#"{{"shape":"{}","lengths":"{}","precision":"{}","tokens":{},"train_ms":{train:.3},"score_ms":{score:.3},"host_ms":{:.2?}}}"#,
         shape.name,
         lengths.name(),
         if kind.is_some() {
@@ -218,12 +227,43 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
             "float32"
         },
         batch.tokens,
+        host.get(),
     );
     Ok(())
 }
 
+/// The case that the arguments name; `None` without arguments.
+fn only(args: &[String]) -> Result<Option<(Shape, Lengths, Option<Kind>)>, Error> {
+    let [shape, lengths, precision] = args else {
+        return match args {
+            [] => Ok(None),
+            _ => Err("expected a shape, lengths and a precision, or no arguments".into()),
+        };
+    };
+    let shape = [MINILM, BASE, LARGE]
+        .into_iter()
+        .find(|known| known.name == shape)
+        .ok_or_else(|| format!("no shape `{shape}`: minilm, base or large"))?;
+    let lengths = [Lengths::Mean40, Lengths::Full128]
+        .into_iter()
+        .find(|known| known.name() == lengths)
+        .ok_or_else(|| format!("no lengths `{lengths}`: mean40 or full128"))?;
+    let kind = match precision.as_str() {
+        "float32" => None,
+        "bfloat16" => Some(Kind::BFloat16),
+        other => return Err(format!("no precision `{other}`: float32 or bfloat16").into()),
+    };
+    Ok(Some((shape, lengths, kind)))
+}
+
 fn run() -> Result<bool, Error> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let only = only(&args)?;
     let gpu = open_cuda(0)?;
+    if let Some((shape, lengths, kind)) = only {
+        time(shape, lengths, kind, gpu)?;
+        return Ok(true);
+    }
     let mut good = compare(MINILM, gpu)?;
     good &= compare(BASE, gpu)?;
     for shape in [MINILM, BASE, LARGE] {

@@ -28,7 +28,8 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use camtl_ops::{
-    AutocastGuard, DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask,
+    AutocastGuard, DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss,
+    token_dropout_mask,
 };
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};

@@ -26,9 +26,10 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{OpsError, Result};
+use crate::ffi::cuda::Plugin;
 use crate::ffi::functions as ffi;
 use crate::packing::Packing;
-use crate::{check, fused, slow};
+use crate::{check, cuda, fused, slow};
 
 /// A class that means "no label": such a sequence has loss 0 and no gradient.
 pub const IGNORED_CLASS: i64 = -100;
@@ -164,7 +165,60 @@ pub fn heads_entropy_loss(
     if sequences > 0 && fused::takes(pooled, tables) {
         return fused_heads(pooled, heads, packing, targets).map_err(|e| e.within(op));
     }
+    if let Some(plugin) = cuda::for_flat(pooled)?
+        && sequences > 0
+    {
+        return cuda_heads(plugin, pooled, heads, packing, targets).map_err(|e| e.within(op));
+    }
     slow::heads_entropy_loss(pooled, heads, packing, targets).map_err(|e| e.within(op))
+}
+
+/// One matrix product gives the logits of all heads side by side, one kernel the losses and
+/// entropies; each task's logits are views, or gathered where its sequences lie apart.
+fn cuda_heads(
+    plugin: Plugin,
+    pooled: &Tensor,
+    heads: &[Head<'_>],
+    packing: &Packing,
+    targets: Option<&Targets>,
+) -> Result<HeadsOutput> {
+    let weights: Vec<&Tensor> = heads.iter().map(|head| head.weight).collect();
+    let biases: Vec<&Tensor> = heads.iter().map(|head| head.bias).collect();
+    let all = pooled.f_linear(
+        &Tensor::f_cat(&weights, 0)?,
+        Some(&Tensor::f_cat(&biases, 0)?),
+    )?;
+    let mut offsets = vec![0];
+    for head in heads {
+        offsets.push(offsets[offsets.len() - 1] + head.bias.numel() as i64);
+    }
+    let regression: Vec<i64> = heads.iter().map(|head| head.regression.into()).collect();
+    let targets = targets.map(|targets| (&targets.classes, &targets.scores));
+    let layout = packing.cuda_layout(plugin)?;
+    let (entropy, loss) = plugin.heads(&all, &offsets, &regression, targets, layout)?;
+    let mut logits = Vec::new();
+    for (task, rows) in packing.task_members() {
+        let (first, count) = (rows[0], rows.len() as i64);
+        let together = rows
+            .iter()
+            .enumerate()
+            .all(|(at, row)| *row == first + at as i64);
+        let of_task = if together {
+            all.f_narrow(0, first, count)?
+        } else {
+            all.f_index_select(0, &Tensor::from_slice(&rows).f_to_device(packing.device())?)?
+        };
+        let at = task as usize;
+        logits.push((
+            at,
+            of_task.f_narrow(1, offsets[at], offsets[at + 1] - offsets[at])?,
+        ));
+    }
+    Ok(HeadsOutput {
+        logits,
+        loss,
+        entropy,
+    })
 }
 
 /// Heads that the batch uses go to the kernel, renumbered; it writes the logits

@@ -234,9 +234,10 @@ pub enum DeviceChoice {
 pub enum RegressionUnit {
     /// The scores as they are (the released code). On a range of 0 to 5 the loss starts near 10, where
     /// a classification's starts below 1, and outweighs the other tasks.
-    #[default]
     Score,
-    /// Half of the task's range, so that an error from the middle to an end is 1.
+    /// Half of the task's range, so that an error from the middle to an end is 1. docs/method.md has
+    /// what the choice does on GLUE.
+    #[default]
     HalfRange,
 }
 
@@ -368,7 +369,7 @@ impl Default for TrainOptions {
             max_grad_norm: 1.0,
             micro_batch_tokens: 4_096,
             loss_reduction: LossReduction::MeanOfTaskMeans,
-            regression_unit: RegressionUnit::Score,
+            regression_unit: RegressionUnit::HalfRange,
             scoring_dropout: ScoringDropout::Off,
             exploration: 0.0,
             scoring_batch_tokens: 8_192,

@@ -24,7 +24,7 @@ const RTLD_NOW: c_int = 2;
 const RTLD_GLOBAL: c_int = 0x100;
 
 /// `kTableVersion` of table.h.
-const TABLE_VERSION: u32 = 1;
+const TABLE_VERSION: u32 = 2;
 
 type Out = *mut *mut C_tensor;
 type In = *const C_tensor;
@@ -71,6 +71,7 @@ struct Table {
         *const DropoutArgs,
         *mut c_void,
     ) -> c_int,
+    heads: unsafe extern "C" fn(Out, In, *const i64, *const i64, i64, In, In, *mut c_void) -> c_int,
     adamw: unsafe extern "C" fn(
         *mut C_tensor,
         In,
@@ -331,6 +332,36 @@ impl Plugin {
                 layout.pointer,
             )
         })
+    }
+
+    /// Entropies and, with targets, losses of logits `[B, C]` of all heads side by side. Head `t`
+    /// has the columns `offsets[t]..offsets[t + 1]`.
+    pub(crate) fn heads(
+        &self,
+        logits: &Tensor,
+        offsets: &[i64],
+        regression: &[i64],
+        targets: Option<(&Tensor, &Tensor)>,
+        layout: &CudaLayout,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let mut out = [std::ptr::null_mut(); 2];
+        // SAFETY: live tensors or null; `offsets` has one entry more than `regression`, whose
+        // length is passed along; both results are written on success.
+        self.done(unsafe {
+            (self.table.heads)(
+                out.as_mut_ptr(),
+                logits.as_ptr(),
+                offsets.as_ptr(),
+                regression.as_ptr(),
+                regression.len() as i64,
+                pointer(targets.map(|(classes, _)| classes)),
+                pointer(targets.map(|(_, scores)| scores)),
+                layout.pointer,
+            )
+        })?;
+        let entropy = owned(out[0])?;
+        let loss = (!out[1].is_null()).then(|| owned(out[1])).transpose()?;
+        Ok((entropy, loss))
     }
 
     /// One step in place on float32 buffers of one GPU; `state.step` is raised.

@@ -191,6 +191,41 @@ void rows_cases() {
   }
 }
 
+void heads_case() {
+  // Three heads: three classes, a score, two classes. One sequence each of no label.
+  const Batch batch({1, 1, 1, 1, 1, 1}, {2, 0, 1, 0, 1, 2});
+  const std::vector<int64_t> offsets = {0, 3, 4, 6}, regression = {0, 1, 0};
+  const Tensor classes = at::tensor(std::vector<int64_t>{1, 2, 0, -100, 0, 0}, at::kLong);
+  const Tensor scores = at::tensor({0.0f, 0.0f, 2.5f, 0.0f, NAN, 0.0f});
+  Leaf logits({6, 6}, at::kFloat);
+  Tensor* out[2] = {nullptr, nullptr};
+  done(plugin::heads(out, &logits.tested, offsets.data(), regression.data(), 3, &classes, &scores, batch.layout));
+  const Tensor entropy = owned(out[0]);
+  std::vector<Tensor> losses, entropies;
+  for (int64_t b = 0; b < 6; ++b) {
+    const auto task = static_cast<size_t>(batch.tasks[static_cast<size_t>(b)]);
+    const Tensor row = logits.exact[b].narrow(0, offsets[task], offsets[task + 1] - offsets[task]);
+    const double score = scores[b].item<float>();
+    if (regression[task] != 0) {
+      losses.push_back(std::isnan(score) ? row[0] * 0 : (row[0] - score).square());
+      entropies.push_back(at::zeros({}, at::kDouble));
+      continue;
+    }
+    const Tensor log_p = row.log_softmax(0);
+    const int64_t label = classes[b].item<int64_t>();
+    losses.push_back(label < 0 ? row[0] * 0 : -log_p[label]);
+    entropies.push_back(-(log_p.exp() * log_p).sum());
+  }
+  compare("heads", owned(out[1]), at::stack(losses), {{"logits", &logits}}, 1e-5);
+  close("heads entropy", entropy, at::stack(entropies).detach(), 1e-5);
+  done(plugin::heads(out, &logits.tested, offsets.data(), regression.data(), 3, nullptr, nullptr, batch.layout));
+  close("heads entropy, no targets", owned(out[0]), at::stack(entropies).detach(), 1e-5);
+  if (out[1] != nullptr) {
+    std::printf("FAILED heads: a loss without targets\n");
+    ++failures;
+  }
+}
+
 void optimiser_cases() {
   Tensor p = at::randn({1003}), g = at::randn({1003}), m = at::zeros({1003}), v = at::zeros({1003});
   Tensor expected = p.to(at::kDouble), em = m.to(at::kDouble), ev = em.clone();
@@ -234,6 +269,7 @@ int main() {
   attention_case("attention, separate, first rows", {7, 0, 20, 5}, false, true);
   attention_case("attention, long", {150, 0, 130, 5}, true, false);
   rows_cases();
+  heads_case();
   optimiser_cases();
   return failures == 0 ? 0 : 1;
 }

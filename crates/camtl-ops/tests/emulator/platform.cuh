@@ -79,6 +79,7 @@ inline int grid_x() { return static_cast<int>(emulator::current.grid.x); }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline float log2_fast(float x) { return std::log2(x); }
+inline float reciprocal_fast(float x) { return 1.0f / x; }
 inline float reciprocal_sqrt(float x) { return 1.0f / std::sqrt(x); }
 
 inline std::uint32_t round_bf16(float x) {

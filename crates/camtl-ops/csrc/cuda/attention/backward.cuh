@@ -85,17 +85,12 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
       multiply_rows<HEAD_DIM, COLUMN_TILES>(p, a, tile_k, padded_keys, lane);
     }
     scale_and_mask<COLUMN_TILES>(p, in.scale, band_upper, band_lower, span, 0, rows.keys, lane);
-    float max_upper = MASKED, max_lower = MASKED;
-#pragma unroll
-    for (int n = 0; n < COLUMN_TILES; ++n) {
-      max_upper = fmaxf(max_upper, fmaxf(p[n][0], p[n][1]));
-      max_lower = fmaxf(max_lower, fmaxf(p[n][2], p[n][3]));
-    }
-    max_upper = quad_max(max_upper);
-    max_lower = quad_max(max_lower);
+    float max_upper, max_lower;
+    row_maxima<COLUMN_TILES>(p, padded_keys, max_upper, max_lower);
     float sum_upper = 0.0f, sum_lower = 0.0f;
 #pragma unroll
     for (int n = 0; n < COLUMN_TILES; ++n) {
+      if (8 * n >= padded_keys) continue;
       p[n][0] = exp2_fast(p[n][0] - max_upper);
       p[n][1] = exp2_fast(p[n][1] - max_upper);
       p[n][2] = exp2_fast(p[n][2] - max_lower);
@@ -137,14 +132,15 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     delta_lower = quad_sum(delta_lower);
 #pragma unroll
     for (int n = 0; n < COLUMN_TILES; ++n) {
+      if (8 * n >= padded_keys) continue;
       ds[n][0] = p[n][0] * (ds[n][0] - delta_upper);
       ds[n][1] = p[n][1] * (ds[n][1] - delta_upper);
       ds[n][2] = p[n][2] * (ds[n][2] - delta_lower);
       ds[n][3] = p[n][3] * (ds[n][3] - delta_lower);
     }
     if ((lane & 3) == 0) {
-      statistics[upper] = {max_upper + log2_fast(sum_upper), delta_upper};
-      statistics[lower] = {max_lower + log2_fast(sum_lower), delta_lower};
+      statistics[upper] = {max_upper + log2_fast(sum_upper), delta_upper, band_upper.start};
+      statistics[lower] = {max_lower + log2_fast(sum_lower), delta_lower, band_lower.start};
     }
     if (gradients.band.rows != nullptr) {
       store_band_gradient<COLUMN_TILES>(

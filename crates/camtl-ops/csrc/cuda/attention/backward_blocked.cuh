@@ -164,7 +164,8 @@ __device__ __forceinline__ void load_queries(bf16* tile_q, bf16* tile_do, QueryS
   const int i = thread_index();
   if (i < padded) {
     const int64_t at = (first_row + i) * in.heads + head;
-    statistics[i] = i < count ? QueryStatistics{log_sums[at], deltas[at]} : QueryStatistics{0.0f, 0.0f};
+    statistics[i] = i < count ? QueryStatistics{log_sums[at], deltas[at], band_start(in, first + i)}
+                              : QueryStatistics{0.0f, 0.0f, 0};
   }
 }
 

@@ -10,7 +10,12 @@ namespace camtl {
 struct QueryStatistics {
   float log_sum;  // base-2 logarithm of the softmax's denominator, maximum included
   float delta;    // sum over keys of P * dP
+  int band_start;  // first column of the query's band: a division that the keys need not repeat
 };
+
+__device__ __forceinline__ int band_start(const AttentionInputs& in, int position) {
+  return in.band == nullptr ? 0 : position / in.band_width * in.band_width;
+}
 
 // Keep bits stored by the query half as ballots, or drawn again.
 struct StoredKeep {
@@ -53,6 +58,8 @@ __device__ __forceinline__ void accumulate_key_gradients(
   const int g = lane >> 2, t = lane & 3;
   const float scale_log2 = in.scale * LOG2_E;
   const int key_upper = first_key + row + g, key_lower = key_upper + 8;
+  const float* const band =
+      in.band == nullptr ? nullptr : in.band + static_cast<int64_t>(rows.task) * in.band_rows * in.band_width;
   for (int query_tile = 0; query_tile < query_rows; query_tile += 16) {
     float p[2][4], ds[2][4];
 #pragma unroll
@@ -82,8 +89,11 @@ __device__ __forceinline__ void accumulate_key_gradients(
         const int query = first_query + in_tile;
         const int column = e < 2 ? key_upper : key_lower;
         float score = p[n][e] * scale_log2;
-        if (in_band) score += LOG2_E * band_row(in, rows.task, query, query < rows.queries).at(column);
         const QueryStatistics of_query = statistics[in_tile];
+        if (in_band) {
+          const BandRow entries{band + query * in.band_width, of_query.band_start, in.band_width};
+          if (query < rows.queries) score += LOG2_E * entries.at(column);
+        }
         float probability = column < rows.keys ? exp2_fast(score - of_query.log_sum) : 0.0f;
         float gradient = ds[n][e];
         if (DROPOUT) gradient = kept >> e & 1u ? gradient * in.dropout.scale : 0.0f;

@@ -67,14 +67,8 @@ __global__ void __launch_bounds__(32 * WARPS)
                                  band_row(in, rows.task, lower, lower < rows.queries),
                                  band_span(in, row, min(row + 15, rows.queries - 1)), 0, rows.keys, lane);
 
-    float max_upper = MASKED, max_lower = MASKED;
-#pragma unroll
-    for (int n = 0; n < COLUMN_TILES; ++n) {
-      max_upper = fmaxf(max_upper, fmaxf(s[n][0], s[n][1]));
-      max_lower = fmaxf(max_lower, fmaxf(s[n][2], s[n][3]));
-    }
-    max_upper = quad_max(max_upper);
-    max_lower = quad_max(max_lower);
+    float max_upper, max_lower;
+    row_maxima<COLUMN_TILES>(s, padded_keys, max_upper, max_lower);
     float sum_upper = 0.0f, sum_lower = 0.0f;
 #pragma unroll
     for (int n = 0; n < COLUMN_TILES; ++n) {

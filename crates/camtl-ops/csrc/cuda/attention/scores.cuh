@@ -35,7 +35,8 @@ __device__ __forceinline__ void multiply_rows(float (&products)[COLUMN_TILES][4]
 }
 
 // Turns products into scores: scale, band, and the mask of columns beyond `keys`.
-// Column 0 of the tile is key `first_column`.
+// Column 0 of the tile is key `first_column`. Tiles without a key cost little: a
+// batch's longest sequence decides the instance, and most sequences are shorter.
 template <int COLUMN_TILES>
 __device__ __forceinline__ void scale_and_mask(float (&s)[COLUMN_TILES][4], float scale, const BandRow& upper,
                                                const BandRow& lower, const BandSpan& span, int first_column, int keys,
@@ -43,6 +44,10 @@ __device__ __forceinline__ void scale_and_mask(float (&s)[COLUMN_TILES][4], floa
   const float scale_log2 = scale * LOG2_E;
 #pragma unroll
   for (int n = 0; n < COLUMN_TILES; ++n) {
+    if (first_column + 8 * n >= keys) {
+      s[n][0] = s[n][1] = s[n][2] = s[n][3] = MASKED;
+      continue;
+    }
     const int column = first_column + 8 * n + 2 * (lane & 3);
 #pragma unroll
     for (int e = 0; e < 4; ++e) s[n][e] *= scale_log2;
@@ -53,9 +58,26 @@ __device__ __forceinline__ void scale_and_mask(float (&s)[COLUMN_TILES][4], floa
       s[n][2] += LOG2_E * lower.at(column);
       s[n][3] += LOG2_E * lower.at(column + 1);
     }
-    if (column >= keys) s[n][0] = s[n][2] = MASKED;
-    if (column + 1 >= keys) s[n][1] = s[n][3] = MASKED;
+    // Only the last tile has columns beyond the keys.
+    if (first_column + 8 * n + 8 > keys) {
+      if (column >= keys) s[n][0] = s[n][2] = MASKED;
+      if (column + 1 >= keys) s[n][1] = s[n][3] = MASKED;
+    }
   }
+}
+
+// Largest scores of this lane's two rows in the tiles below `padded_keys`.
+template <int COLUMN_TILES>
+__device__ __forceinline__ void row_maxima(const float (&s)[COLUMN_TILES][4], int padded_keys, float& upper, float& lower) {
+  upper = lower = MASKED;
+#pragma unroll
+  for (int n = 0; n < COLUMN_TILES; ++n) {
+    if (8 * n >= padded_keys) continue;
+    upper = fmaxf(upper, fmaxf(s[n][0], s[n][1]));
+    lower = fmaxf(lower, fmaxf(s[n][2], s[n][3]));
+  }
+  upper = quad_max(upper);
+  lower = quad_max(lower);
 }
 
 // Keep bits of this lane's four elements of an accumulator tile whose rows are

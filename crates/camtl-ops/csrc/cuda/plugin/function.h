@@ -53,6 +53,13 @@ inline at::Tensor workspace(size_t bytes, const at::Tensor& like) {
   return at::empty({static_cast<int64_t>(bytes)}, like.options().dtype(at::kByte));
 }
 
+// Host memory for a few words on their way to the device. Page-locked, so that the copy
+// is put in the stream and nobody waits: an ordinary one would hold the host until the
+// device has done everything before it.
+inline at::Tensor host_words(int64_t count, at::ScalarType type, const at::Device& device) {
+  return at::empty({count}, at::TensorOptions().dtype(type).pinned_memory(device.is_cuda()));
+}
+
 inline void check_single_backward() {
   TORCH_CHECK(!at::GradMode::is_enabled(), "fused operations have no second derivative; use set_fused(false) for it");
 }

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "plugin/guard.h"
+#include "plugin/function.h"
 
 namespace camtl::plugin {
 namespace {
@@ -16,9 +16,9 @@ namespace {
 // Offsets are filled up to this many tasks, so that tables with more rows than the
 // batch has tasks need no layout of their own.
 constexpr int64_t kTaskCapacity = 256;
-// Two segments per multiprocessor of a large GPU, but not shorter than a block
+// Three segments per multiprocessor of a large GPU, but not shorter than a block
 // needs to pay for its partial sums. Depends on the batch alone.
-constexpr int64_t kSegments = 264;
+constexpr int64_t kSegments = 396;
 constexpr int64_t kLeastRows = 16;
 
 class Arrays {
@@ -103,9 +103,9 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks,
   for (int64_t count : counts) a.push(count);
 
   const auto size = static_cast<int64_t>(a.values().size());
-  const at::Tensor host = at::empty({size}, at::TensorOptions().dtype(at::kInt));
+  const at::Tensor host = host_words(size, at::kInt, gpu(device));
   std::copy(a.values().begin(), a.values().end(), host.mutable_data_ptr<int>());
-  arrays = host.to(gpu(device));
+  arrays = host.to(gpu(device), /*non_blocking=*/true);
   const int* base = arrays.const_data_ptr<int>();
   view.cu_seqlens = base + at_starts;
   view.key_lengths = short_keys ? base + at_keys : nullptr;

@@ -16,11 +16,11 @@ int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Te
     const Launch launch(*param);
     // Constants and ranges in one small copy.
     const int64_t words = 4 + (decay ? 4 * decay_ranges : 0);
-    at::Tensor constants = at::empty({words}, at::TensorOptions().dtype(at::kFloat));
+    at::Tensor constants = host_words(words, at::kFloat, param->device());
     float* const host = constants.mutable_data_ptr<float>();
     camtl_cuda_adamw_step(lr, beta1, beta2, weight_decay, step, hugging_face, host);
     if (decay) std::memcpy(host + 4, decay, static_cast<size_t>(decay_ranges) * 2 * sizeof(int64_t));
-    constants = constants.to(param->device());
+    constants = constants.to(param->device(), /*non_blocking=*/true);
     const at::Tensor factor = clip ? clip->to(param->device(), at::kFloat) : at::Tensor();
     CamtlAdamW a{};
     a.param = mutable_floats(*param);

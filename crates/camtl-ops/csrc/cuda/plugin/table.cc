@@ -36,8 +36,8 @@ int capability(int64_t device, int64_t* out) {
   });
 }
 
-const Table kTable = {kTableVersion, sizeof(Table), TORCH_VERSION, error_text, devices,   capability, autocast,
-                      layout_new,    layout_free, film,          layer_norm,    gelu,       attention, embedding,  adamw,
+const Table kTable = {kTableVersion, sizeof(Table), TORCH_VERSION, error_text, devices,   capability, autocast, layout_new,
+                      layout_free,   film,          layer_norm,    gelu,       attention, embedding,  heads,    adamw,
                       norm,          top_scores};
 
 }  // namespace

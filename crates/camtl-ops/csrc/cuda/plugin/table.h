@@ -20,7 +20,7 @@ struct Dropout {
 };
 
 // Raised whenever the table changes: a plugin of another build is refused, not misread.
-constexpr uint32_t kTableVersion = 1;
+constexpr uint32_t kTableVersion = 2;
 
 struct Table {
   uint32_t version;
@@ -47,6 +47,10 @@ struct Table {
   // two may be null.
   int (*embedding)(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* const* tables, double eps,
                    const Dropout* dropout, void* layout);
+  // Logits of all heads side by side, [B, C]; offsets [heads + 1], regression [heads]. classes (int64) and scores
+  // may both be null. out[0]: entropies; out[1]: losses, or null without targets.
+  int (*heads)(at::Tensor** out, const at::Tensor* logits, const int64_t* offsets, const int64_t* regression,
+               int64_t heads, const at::Tensor* classes, const at::Tensor* scores, void* layout);
   // shadow (bf16) and clip may be null; decay: (begin, end) pairs, or null for everything.
   int (*adamw)(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq,
                at::Tensor* shadow, const at::Tensor* clip, double lr, double beta1, double beta2, double eps,
@@ -68,6 +72,8 @@ int attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const 
               int64_t heads, int first_only, const Dropout* dropout, void* layout);
 int embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* const* tables, double eps,
               const Dropout* dropout, void* layout);
+int heads(at::Tensor** out, const at::Tensor* logits, const int64_t* offsets, const int64_t* regression,
+          int64_t heads, const at::Tensor* classes, const at::Tensor* scores, void* layout);
 int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq, at::Tensor* shadow,
           const at::Tensor* clip, double lr, double beta1, double beta2, double eps, double weight_decay,
           int64_t step, int hugging_face, const int64_t* decay, int64_t decay_ranges);

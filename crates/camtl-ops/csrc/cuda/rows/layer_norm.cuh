@@ -103,11 +103,35 @@ struct LayerNormBackward {
   float* partial;  // [S][2 or 3][columns]: dweight, dbias and, if wanted, column sums of dx
 };
 
-// One block per segment; its warps take the rows in turn.
+// A row as it is read, for its turn in the backward pass.
+template <typename T, int CHUNKS>
+struct LayerNormRow {
+  Packed8<T> z[CHUNKS], dy[CHUNKS];
+  float mean, rstd;
+
+  __device__ __forceinline__ void load(const LayerNormBackward<T>& op, int row, int columns) {
+    const int64_t offset = static_cast<int64_t>(row) * columns;
+    mean = load_readonly(op.mean + row);
+    rstd = load_readonly(op.rstd + row);
+#pragma unroll
+    for (int i = 0; i < CHUNKS; ++i) {
+      const int column = 8 * (lane_index() + 32 * i);
+      if (column < columns) {
+        z[i].load(op.z + offset + column);
+        dy[i].load(op.dy + offset + column);
+      }
+    }
+  }
+};
+
+// One block per segment; its warps take the rows in turn. A bf16 row is read while
+// the one before it is worked on: few warps fit beside each other's column sums, and
+// alone they would wait for memory most of the time.
 template <typename T, int CHUNKS, bool DROPOUT, bool SUM_DX>
 __global__ void __launch_bounds__(32 * ROW_WARPS, resident_blocks<CHUNKS>())
     layer_norm_backward_kernel(LayerNormBackward<T> op, RowLayout layout, Segments segments, int columns) {
   constexpr int SUMS = SUM_DX ? 3 : 2;
+  constexpr bool AHEAD = sizeof(T) == 2;
   const int lane = lane_index();
   const int* const segment = segments.list + 4 * block_x();
   const int end = segment[1];
@@ -115,49 +139,56 @@ __global__ void __launch_bounds__(32 * ROW_WARPS, resident_blocks<CHUNKS>())
   const DropoutKey key = DROPOUT ? dropout_key(op.dropout) : DropoutKey{0, 0};
   ColumnSums<SUMS, CHUNKS> sums;
   sums.clear();
-  for (int row = segment[0] + warp_index(); row < end; row += ROW_WARPS) {
-    const int64_t offset = static_cast<int64_t>(row) * columns;
-    const float mean = op.mean[row], rstd = op.rstd[row];
-    float normed[CHUNKS][8], gradient[CHUNKS][8];
+  LayerNormRow<T, CHUNKS> next;
+  const int first = segment[0] + warp_index();
+  if (AHEAD && first < end) next.load(op, first, columns);
+  for (int row = first; row < end; row += ROW_WARPS) {
+    if (!AHEAD) next.load(op, row, columns);
+    const LayerNormRow<T, CHUNKS> at = next;
+    if (AHEAD && row + ROW_WARPS < end) next.load(op, row + ROW_WARPS, columns);
+    const RowPlace place = DROPOUT ? row_place(layout, row) : RowPlace{0, 0, 0};
     float sum = 0.0f, dot = 0.0f;
 #pragma unroll
     for (int i = 0; i < CHUNKS; ++i) {
       const int column = 8 * (lane + 32 * i);
+      if (column >= columns) continue;
+      float z[8], gradient[8], w[8];
+      at.z[i].unpack(z);
+      at.dy[i].unpack(gradient);
+      load8_shared(w, weight + column);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) normed[i][e] = gradient[i][e] = 0.0f;
-      if (column < columns) {
-        float w[8];
-        load8(normed[i], op.z + offset + column);
-        load8(gradient[i], op.dy + offset + column);
-        load8_shared(w, weight + column);
-#pragma unroll
-        for (int e = 0; e < 8; ++e) {
-          normed[i][e] = (normed[i][e] - mean) * rstd;
-          sums.values[0][i][e] += gradient[i][e] * normed[i][e];
-          sums.values[1][i][e] += gradient[i][e];
-          gradient[i][e] *= w[e];
-          sum += gradient[i][e];
-          dot += gradient[i][e] * normed[i][e];
-        }
+      for (int e = 0; e < 8; ++e) {
+        const float normed = (z[e] - at.mean) * at.rstd;
+        sums.values[0][i][e] += gradient[e] * normed;
+        sums.values[1][i][e] += gradient[e];
+        sum += gradient[e] * w[e];
+        dot += gradient[e] * w[e] * normed;
       }
     }
     sum = warp_sum(sum) / static_cast<float>(columns);
     dot = warp_sum(dot) / static_cast<float>(columns);
-    const RowPlace place = DROPOUT ? row_place(layout, row) : RowPlace{0, 0, 0};
+    const int64_t offset = static_cast<int64_t>(row) * columns;
 #pragma unroll
     for (int i = 0; i < CHUNKS; ++i) {
       const int chunk = lane + 32 * i;
       if (8 * chunk >= columns) continue;
+      // Unpacked again rather than kept: registers are what is short here.
+      float z[8], gradient[8], w[8];
+      at.z[i].unpack(z);
+      at.dy[i].unpack(gradient);
+      load8_shared(w, weight + 8 * chunk);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) gradient[i][e] = rstd * (gradient[i][e] - sum - normed[i][e] * dot);
-      if (op.dz != nullptr) store8(op.dz + offset + 8 * chunk, gradient[i]);
+      for (int e = 0; e < 8; ++e) {
+        gradient[e] = at.rstd * (gradient[e] * w[e] - sum - (z[e] - at.mean) * at.rstd * dot);
+      }
+      if (op.dz != nullptr) store8(op.dz + offset + 8 * chunk, gradient);
       if (DROPOUT) {
-        drop8(gradient[i], key, op.dropout, place, chunk);
-        store8(op.dx + offset + 8 * chunk, gradient[i]);
+        drop8(gradient, key, op.dropout, place, chunk);
+        store8(op.dx + offset + 8 * chunk, gradient);
       }
       if (SUM_DX) {
 #pragma unroll
-        for (int e = 0; e < 8; ++e) sums.values[SUMS - 1][i][e] += gradient[i][e];
+        for (int e = 0; e < 8; ++e) sums.values[SUMS - 1][i][e] += gradient[e];
       }
     }
   }

@@ -6,29 +6,50 @@
 
 namespace camtl {
 
-__device__ __forceinline__ void load8(float (&x)[8], const bf16* p) {
-  const uint4 packed = load_streaming(reinterpret_cast<const uint4*>(p));
-  x[0] = low_float(packed.x);
-  x[1] = high_float(packed.x);
-  x[2] = low_float(packed.y);
-  x[3] = high_float(packed.y);
-  x[4] = low_float(packed.z);
-  x[5] = high_float(packed.z);
-  x[6] = low_float(packed.w);
-  x[7] = high_float(packed.w);
-}
+// As they lie in memory: what a row that waits for its turn is kept as.
+template <typename T>
+struct Packed8;
 
-__device__ __forceinline__ void load8(float (&x)[8], const float* p) {
-  const float4 a = load_streaming(reinterpret_cast<const float4*>(p));
-  const float4 b = load_streaming(reinterpret_cast<const float4*>(p) + 1);
-  x[0] = a.x;
-  x[1] = a.y;
-  x[2] = a.z;
-  x[3] = a.w;
-  x[4] = b.x;
-  x[5] = b.y;
-  x[6] = b.z;
-  x[7] = b.w;
+template <>
+struct Packed8<bf16> {
+  uint4 words;
+  __device__ __forceinline__ void load(const bf16* p) { words = load_streaming(reinterpret_cast<const uint4*>(p)); }
+  __device__ __forceinline__ void unpack(float (&x)[8]) const {
+    x[0] = low_float(words.x);
+    x[1] = high_float(words.x);
+    x[2] = low_float(words.y);
+    x[3] = high_float(words.y);
+    x[4] = low_float(words.z);
+    x[5] = high_float(words.z);
+    x[6] = low_float(words.w);
+    x[7] = high_float(words.w);
+  }
+};
+
+template <>
+struct Packed8<float> {
+  float4 low, high;
+  __device__ __forceinline__ void load(const float* p) {
+    low = load_streaming(reinterpret_cast<const float4*>(p));
+    high = load_streaming(reinterpret_cast<const float4*>(p) + 1);
+  }
+  __device__ __forceinline__ void unpack(float (&x)[8]) const {
+    x[0] = low.x;
+    x[1] = low.y;
+    x[2] = low.z;
+    x[3] = low.w;
+    x[4] = high.x;
+    x[5] = high.y;
+    x[6] = high.z;
+    x[7] = high.w;
+  }
+};
+
+template <typename T>
+__device__ __forceinline__ void load8(float (&x)[8], const T* p) {
+  Packed8<T> packed;
+  packed.load(p);
+  packed.unpack(x);
 }
 
 // The same for tables that many rows read: kept in the caches.

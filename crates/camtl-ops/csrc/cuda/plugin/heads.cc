@@ -1,0 +1,76 @@
+// Autograd function of the heads' losses and entropies on the GPU.
+#include "plugin/table.h"
+
+#include "plugin/function.h"
+
+namespace camtl::plugin {
+namespace {
+
+struct HeadArguments {
+  // [T + 1] column offsets, then [T] whether a head is a regression.
+  at::Tensor words;
+  int64_t heads;
+
+  CamtlHeads view(const at::Tensor& classes, const at::Tensor& scores, const at::Tensor& logits) const {
+    const int* const at = words.const_data_ptr<int>();
+    return {at, at + heads + 1, classes.defined() ? classes.const_data_ptr<int>() : nullptr, floats(scores),
+            static_cast<int>(logits.size(1))};
+  }
+};
+
+struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& logits_, const MaybeTensor& classes_,
+                               const MaybeTensor& scores_, const HeadArguments& arguments, const LayoutPtr& layout) {
+    const at::Tensor logits = dense(logits_), classes = value(classes_), scores = value(scores_);
+    const Launch launch(logits);
+    const auto options = logits.options().dtype(at::kFloat);
+    const at::Tensor loss = classes.defined() ? at::empty({logits.size(0)}, options) : at::Tensor();
+    const at::Tensor entropy = at::empty({logits.size(0)}, options);
+    const CamtlHeads view = arguments.view(classes, scores, logits);
+    Launch::check(camtl_cuda_heads_forward(&layout->view, type_of(logits), &view, data(logits), mutable_floats(loss),
+                                           mutable_floats(entropy), launch.stream()),
+                  "heads, forward");
+    ctx->save_for_backward({logits, classes, scores});
+    keep(ctx, arguments, layout);
+    ctx->mark_non_differentiable({entropy});
+    // Without targets there is one result, which has no gradient.
+    return loss.defined() ? variable_list{entropy, loss} : variable_list{entropy};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    check_single_backward();
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor& logits = saved[0];
+    const auto held = kept<HeadArguments>(ctx);
+    if (grads.size() < 2 || !grads[1].defined()) return variable_list(5);
+    const at::Tensor dloss = dense(grads[1].to(at::kFloat));
+    const Launch launch(logits);
+    const at::Tensor dlogits = at::empty_like(logits);
+    const CamtlHeads view = held->arguments.view(saved[1], saved[2], logits);
+    Launch::check(camtl_cuda_heads_backward(&held->layout->view, type_of(logits), &view, data(logits), floats(dloss),
+                                            mutable_data(dlogits), launch.stream()),
+                  "heads, backward");
+    return {dlogits, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+int heads(at::Tensor** out, const at::Tensor* logits, const int64_t* offsets, const int64_t* regression,
+          int64_t heads, const at::Tensor* classes, const at::Tensor* scores, void* layout) {
+  return guarded([&] {
+    at::Tensor words = host_words(2 * heads + 1, at::kInt, logits->device());
+    int* const to = words.mutable_data_ptr<int>();
+    std::copy(offsets, offsets + heads + 1, to);
+    std::copy(regression, regression + heads, to + heads + 1);
+    const HeadArguments arguments{words.to(logits->device(), /*non_blocking=*/true), heads};
+    const MaybeTensor labels = classes ? MaybeTensor(classes->to(at::kInt).contiguous()) : MaybeTensor();
+    const MaybeTensor targets = scores ? MaybeTensor(scores->to(at::kFloat).contiguous()) : MaybeTensor();
+    const variable_list results =
+        HeadsFunction::apply(*logits, labels, targets, arguments, layout_of(layout));
+    out[0] = new at::Tensor(results[0]);
+    out[1] = results.size() > 1 ? new at::Tensor(results[1]) : nullptr;
+  });
+}
+
+}  // namespace camtl::plugin
