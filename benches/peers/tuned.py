@@ -57,13 +57,17 @@ class Tuned(Released):
         return context.transpose(1, 2).reshape(x.shape)
 
     def score(self, batch):
+        """All candidates in one pass, without dropout as camtl does it: dropout keeps
+        attention off its fused path, and only the released code needs it here."""
         scores = torch.zeros(len(batch["tasks"]))
+        dropout, self.dropout = self.dropout, 0.0
         with torch.no_grad():
             for task, rows, logits in self.decode(self.pooled(batch), batch["tasks"]):
                 outputs = self.c["num_outputs"][task]
                 if outputs > 1:
                     logp = logits.log_softmax(dim=-1)
                     scores[rows] = -(logp.exp() * logp).sum(-1) / (math.log(outputs) + 1e-5)
+        self.dropout = dropout
         return scores
 
 

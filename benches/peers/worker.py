@@ -5,18 +5,36 @@
 FOLDER holds `config.json`, `model.safetensors` and `batches.safetensors`
 (`NAME.input_ids`, `.token_type_ids`, `.attention_mask`, `.tasks`, `.labels`,
 padded to the maximum length). Commands are objects with `op` (`loss`, `train`,
-`evaluate`, `uncertainty`, `memory`, `quit`) and `batch`.
+`evaluate`, `uncertainty`, `memory`, `quit`) and `batch`; `train` takes
+`"dropout": false` for an update without it. `memory` answers the largest
+resident size since the last `memory`.
 """
 
 import importlib
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+
+DTYPES = {"F32": torch.float32, "I64": torch.int64}
+
+
+def load_file(path):
+    """The tensors of a safetensors file: PyTorch is then all that this needs."""
+    data = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, info in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = info["data_offsets"]
+        dtype = DTYPES[info["dtype"]]
+        count = (end - begin) // dtype.itemsize
+        flat = torch.frombuffer(data, dtype=dtype, count=count, offset=start + begin)
+        tensors[name] = flat.reshape(info["shape"]).clone()
+    return tensors
 
 
 def read(folder):
@@ -33,6 +51,17 @@ def read(folder):
     return config, params, batches
 
 
+def peak_memory():
+    """Largest resident bytes since the last call; None where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in status if line.startswith("VmHWM:"))
+        Path("/proc/self/clear_refs").write_text("5")
+        return int(peak.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return None
+
+
 def trimmed(model, batch):
     """Dynamic padding: to the batch's own longest sequence."""
     if model.pads_to_max_length:
@@ -42,7 +71,7 @@ def trimmed(model, batch):
     return {k: v[:, :longest].contiguous() if k in padded else v for k, v in batch.items()}
 
 
-def run(model, optimizer, config, op, batch):
+def run(model, optimizer, config, op, batch, dropout):
     batch = trimmed(model, batch)
     if op == "loss":
         model.dropout = 0.0
@@ -54,7 +83,7 @@ def run(model, optimizer, config, op, batch):
             for _ in model.decode(model.pooled(batch), batch["tasks"]):
                 pass
         return {}
-    model.dropout = config["dropout"]
+    model.dropout = config["dropout"] if dropout else 0.0
     if op == "uncertainty":
         chosen = model.score(batch).topk(config["batch_size"]).indices.sort().values
         batch = trimmed(model, {name: value[chosen] for name, value in batch.items()})
@@ -70,16 +99,18 @@ def main():
     torch.set_num_threads(threads)
     config, params, batches = read(folder)
     model, optimizer = importlib.import_module(kind).build(params, config)
-    print(json.dumps({"ready": kind, "torch": torch.__version__}), flush=True)
+    print(json.dumps({"ready": f"{kind}, PyTorch {torch.__version__}"}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)
         if command["op"] == "quit":
             break
         if command["op"] == "memory":
-            answer = {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+            answer = {"peak_bytes": peak_memory()}
         else:
             start = time.perf_counter()
-            answer = run(model, optimizer, config, command["op"], batches[command["batch"]])
+            answer = run(
+                model, optimizer, config, command["op"], batches[command["batch"]], command.get("dropout", True)
+            )
             answer["seconds"] = time.perf_counter() - start
         print(json.dumps(answer), flush=True)
 

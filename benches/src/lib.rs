@@ -5,6 +5,8 @@
 //! medians of the samples of the same run, because figures of different runs on
 //! a shared machine do not compare.
 
+pub mod step;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -34,10 +34,7 @@ impl Python {
     /// If none starts, or it is too old.
     pub fn find() -> anyhow::Result<Self> {
         if let Some(program) = std::env::var_os("PYTHON").filter(|p| !p.is_empty()) {
-            return Self::probe(Path::new(&program)).or_hint(|| {
-                "PYTHON is set in the environment: set it to a Python 3.8 or newer, or unset it"
-                    .into()
-            });
+            return Self::named(Path::new(&program), "PYTHON");
         }
         let mut error = None;
         for name in ["python3", "python"] {
@@ -50,6 +47,19 @@ impl Python {
             "install Python 3 with pip (Debian and Ubuntu: apt install python3 python3-pip), \
              or set PYTHON to one"
                 .into()
+        })
+    }
+
+    /// The Python that the environment variable `variable` names.
+    ///
+    /// # Errors
+    /// If it does not start, or it is too old.
+    pub fn named(program: &Path, variable: &str) -> anyhow::Result<Self> {
+        Self::probe(program).or_hint(|| {
+            format!(
+                "{variable} is set in the environment: set it to a Python {}.{} or newer, or unset it",
+                OLDEST.0, OLDEST.1
+            )
         })
     }
 

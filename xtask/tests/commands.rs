@@ -145,3 +145,36 @@ fn doctor_names_what_is_broken() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
+
+#[test]
+fn the_comparison_with_pytorch_says_what_it_needs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let python = folder.path().join("python");
+    // A Python that tells its version and cannot import anything.
+    let script = "#!/bin/sh\ncase \"$2\" in\n  *torch*) echo \"No module named 'torch'\" >&2; exit 1;;\n  *) echo 3.11.0;;\nesac\n";
+    std::fs::write(&python, script).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).expect("executable");
+    for (program, expected) in [
+        (
+            python.as_path(),
+            "has no PyTorch 2: No module named 'torch'",
+        ),
+        (python.as_path(), "pip install torch==2.11.0"),
+        (python.as_path(), "CAMTL_PYTHON="),
+        (Path::new("/no/python"), "cannot run Python as `/no/python`"),
+        (Path::new("/no/python"), "CAMTL_PYTHON is set"),
+    ] {
+        let output = xtask(Path::new("/"))
+            .args(["bench", "peers"])
+            .env("CAMTL_PYTHON", program)
+            .output()
+            .expect("started");
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(expected),
+            "{expected}: {}",
+            stderr(&output)
+        );
+    }
+}

@@ -81,7 +81,7 @@ fn ensure_encoder(
 }
 
 /// Makes sure the workspace's `models/ID` is there.
-pub(super) fn obtain(root: &Path, id: &str, source: Source) -> anyhow::Result<PathBuf> {
+fn obtain(root: &Path, id: &str, source: Source) -> anyhow::Result<PathBuf> {
     let options = models::Options {
         id: id.to_owned(),
         models: root.join("models"),
