@@ -9,6 +9,7 @@ const SHIM: &[&str] = &[
     "csrc/function_attention.cc",
     "csrc/function_embedding.cc",
     "csrc/function_heads.cc",
+    "csrc/function_linear.cc",
 ];
 /// Kernels: plain C++ and OpenMP on raw pointers, compiled once per instruction
 /// set in a namespace of its own.

@@ -23,6 +23,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // The pages of a step's activations are then mapped once and not in every step.
+    camtl_ops::keep_freed_memory();
     let cli = cli::Cli::parse();
     let outcome = logging::install(cli.verbose, cli.quiet).and_then(|()| commands::run(&cli));
     match outcome {

@@ -7,7 +7,7 @@
 
 use camtl_ops::{
     Dropout, DropoutStream, Embedding, Packing, Qkv, Queries, cond_attention, cond_layer_norm,
-    embed_norm_film, film, gelu_bias,
+    embed_norm_film, film, gelu_bias, linear,
 };
 use tch::Tensor;
 
@@ -239,7 +239,7 @@ impl<'a> Pass<'a> {
         let packing = &self.input.packing;
         let weight = self.store.tracked_block(Block::QkvWeight(index))?;
         let bias = self.store.tracked_block(Block::QkvBias(index))?;
-        let projected = x.f_linear(&weight, Some(&bias))?;
+        let projected = linear(x, &weight, Some(&bias))?;
         let band = self.modulation.layers[index as usize].band.as_ref();
         if !last {
             let qkv = Qkv::Joint(&projected);
@@ -276,16 +276,16 @@ impl<'a> Pass<'a> {
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
         let weight = self.store.tracked(&format!("{name}.weight"))?;
         let bias = self.store.tracked(&format!("{name}.bias"))?;
-        Ok(x.f_linear(&weight, Some(&bias))?)
+        Ok(linear(x, &weight, Some(&bias))?)
     }
 
     fn feed_forward(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
         let weight = self.store.tracked(&format!("{name}.weight"))?;
         let bias = self.store.tracked(&format!("{name}.bias"))?;
         Ok(match self.config.encoder.hidden_act {
-            Activation::Gelu => gelu_bias(&x.f_linear::<&Tensor>(&weight, None)?, &bias)?,
-            Activation::GeluTanh => x.f_linear(&weight, Some(&bias))?.f_gelu("tanh")?,
-            Activation::Relu => x.f_linear(&weight, Some(&bias))?.f_relu()?,
+            Activation::Gelu => gelu_bias(&linear(x, &weight, None)?, &bias)?,
+            Activation::GeluTanh => linear(x, &weight, Some(&bias))?.f_gelu("tanh")?,
+            Activation::Relu => linear(x, &weight, Some(&bias))?.f_relu()?,
         })
     }
 

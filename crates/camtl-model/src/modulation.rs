@@ -26,7 +26,7 @@
 
 use std::collections::BTreeMap;
 
-use camtl_ops::band_bias;
+use camtl_ops::{band_bias, linear};
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -361,8 +361,7 @@ fn apply_maps(
             sizes.push(rows);
         }
     }
-    let mut pieces = z
-        .f_linear(weight, Some(&bias))?
+    let mut pieces = linear(z, weight, Some(&bias))?
         .f_split_with_sizes(&sizes[..], 1)?
         .into_iter();
     for name in names {

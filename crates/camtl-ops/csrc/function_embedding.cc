@@ -8,10 +8,13 @@
 namespace camtl {
 namespace {
 
-// Dense gradient of one table: rows of `dsum` added by id, in row order.
+// Dense gradient of one table: rows of `dsum` added by id, in row order. A table
+// has far more rows than a batch has tokens: where the gradient is kept in a flat
+// buffer, rows are added there and no second table is cleared and added.
 at::Tensor scattered(bool wanted, const at::Tensor& table, const at::Tensor& ids, const at::Tensor& dsum) {
   if (!wanted) return {};
-  const at::Tensor dtable = at::zeros(table.sizes(), table.options());
+  const at::Tensor kept = gradient_view(table);
+  const at::Tensor dtable = kept.defined() ? kept : at::zeros(table.sizes(), table.options());
   const int64_t count = ids.numel();
   const int64_t* id = ids.const_data_ptr<int64_t>();
   std::vector<int64_t> order(count), starts;
@@ -31,7 +34,7 @@ at::Tensor scattered(bool wanted, const at::Tensor& table, const at::Tensor& ids
   a.dsum = data(dsum);
   a.dtable = mutable_data(dtable);
   camtl_scatter_rows(&a);
-  return dtable;
+  return kept.defined() ? at::Tensor() : dtable;
 }
 
 struct EmbeddingOptions {

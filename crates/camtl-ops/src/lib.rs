@@ -12,6 +12,7 @@
 //! | [`cond_layer_norm`] | `y = LN(dropout(x) + residual) * w_t + b_t` |
 //! | [`band_bias`] | `M_t = (1 + gamma_t) * A + beta_t` in band form |
 //! | [`cond_attention`] | `softmax(q k' / sqrt(d) + M_t) v` within each sequence |
+//! | [`linear`] | `y = x w' + b` |
 //! | [`gelu_bias`] | `y = gelu(x + b)`, exact |
 //! | [`embed_norm_film`] | embeddings, layer norm, dropout, FiLM in one pass |
 //! | [`heads_entropy_loss`] | per-task logits, loss and entropy per sequence |
@@ -60,6 +61,7 @@ mod fused;
 mod gelu;
 mod heads;
 mod layer_norm;
+mod linear;
 mod packing;
 mod runtime;
 pub mod slow;
@@ -78,6 +80,7 @@ pub use fused::{CpuIsa, cpu_isa, fused, limit_cpu_isa, set_fused};
 pub use gelu::gelu_bias;
 pub use heads::{Head, HeadsOutput, IGNORED_CLASS, Targets, heads_entropy_loss};
 pub use layer_norm::cond_layer_norm;
+pub use linear::linear;
 pub use packing::Packing;
 pub use runtime::{
     AutocastGuard, deterministic, keep_freed_memory, num_threads, rng_state, set_deterministic,

@@ -22,7 +22,9 @@ use crate::ffi::runtime as ffi;
 
 /// Makes `grad` the gradient of `param`, without a copy: the next backward pass
 /// adds into it. With `grad` a view of a flat buffer, the whole model's gradient
-/// is one array.
+/// is one array, and [`linear`](crate::linear) and
+/// [`embed_norm_film`](crate::embed_norm_film) add to it themselves: a backward
+/// pass that is to return such a gradient (`run_backward`) returns none.
 ///
 /// # Errors
 /// [`OpsError::Shape`] or [`OpsError::Kind`] if the two differ,

@@ -144,3 +144,75 @@ fn non_finite_gradients_show_in_the_norm() {
     let coefficient = clip_coefficient(&Tensor::from(f32::NAN), 1.0).unwrap();
     assert!(f64::try_from(coefficient).unwrap().is_nan());
 }
+
+#[test]
+fn elements_without_gradient_and_moments_stay_or_only_decay() {
+    // Long stretches without a gradient, as in the rows of words that do not
+    // occur; in the second half of them there was one once.
+    let n = 4_096;
+    let mut random = Random::new(4);
+    let start = random.tensor(&[n], 1.0, Kind::Float);
+    let once = random.tensor(&[n], 1.0, Kind::Float);
+    let _ = once.narrow(0, 0, n / 2).zero_();
+    let silent = Tensor::zeros([n], (Kind::Float, tch::Device::Cpu));
+    for form in [AdamWForm::Torch, AdamWForm::HuggingFace] {
+        for weight_decay in [0.0, 0.1] {
+            let options = AdamWOptions {
+                lr: 0.01,
+                weight_decay,
+                form,
+                ..AdamWOptions::default()
+            };
+            let results = FORMS.map(|(_, step)| {
+                let mut param = start.copy();
+                let mut state = AdamWState::new(&param).unwrap();
+                for grad in [&once, &silent, &silent, &silent] {
+                    step(&mut state, &mut param, grad, &options, None).unwrap();
+                }
+                [param, state.exp_avg, state.exp_avg_sq]
+            });
+            for (got, want) in results[0].iter().zip(&results[1]) {
+                assert_close("default against slow", got, want, 1e-6);
+            }
+            let untouched = vec64(&results[0][0].narrow(0, 0, n / 2));
+            assert_eq!(
+                untouched == vec64(&start.narrow(0, 0, n / 2)),
+                weight_decay == 0.0
+            );
+        }
+    }
+}
+
+// Elsewhere the processor keeps numbers below the normal ones.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_moment_that_has_faded_below_the_normal_numbers_is_gone() {
+    let mut param = Tensor::from_slice(&vec![1f32; 64]);
+    let mut state = AdamWState::new(&param).unwrap();
+    let _ = state.exp_avg.fill_(1.2e-38);
+    let _ = state.exp_avg_sq.fill_(1.0);
+    let grad = param.zeros_like();
+    for _ in 0..3 {
+        adamw_flat(
+            &mut state,
+            &mut param,
+            &grad,
+            &AdamWOptions::default(),
+            None,
+        )
+        .unwrap();
+    }
+    assert_eq!(vec64(&state.exp_avg), vec![0.0; 64]);
+    assert_eq!(vec64(&param), vec![1.0; 64]);
+}
+
+#[test]
+fn a_clip_factor_that_is_no_number_reaches_every_element() {
+    let mut param = Tensor::from_slice(&vec![1f32; 600]);
+    let mut state = AdamWState::new(&param).unwrap();
+    let clip = Tensor::from(f32::NAN);
+    let grad = param.zeros_like();
+    let options = AdamWOptions::default();
+    adamw_flat(&mut state, &mut param, &grad, &options, Some(&clip)).unwrap();
+    assert!(vec64(&param).iter().all(|p| p.is_nan()));
+}

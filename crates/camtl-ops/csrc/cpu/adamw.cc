@@ -8,6 +8,24 @@ namespace CAMTL_ISA {
 namespace {
 
 constexpr int64_t kBlock = 16384;  // elements a thread takes at a time
+constexpr int64_t kPiece = 256;    // elements looked at together
+
+// Numbers too small for a normal float count as zero while this lives. Without a
+// gradient a moment decays into that range and stays there, where every operation
+// on it takes a hundred times as long: a word that no longer occurs would slow
+// all later steps.
+class TinyIsZero {
+ public:
+#if defined(__SSE2__)
+  TinyIsZero() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040u); }
+  ~TinyIsZero() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#else
+  TinyIsZero() {}
+#endif
+};
 
 CAMTL_INLINE float root(float x) { return __builtin_sqrtf(x); }
 CAMTL_INLINE double root(double x) { return __builtin_sqrt(x); }
@@ -17,9 +35,8 @@ struct Step {
   T beta1, one_beta1, beta2, one_beta2, eps, rate, root_correction, clip;
 };
 
-// Elements that share one decay factor `keep` = 1 - lr wd.
 template <typename T, bool HF>
-void span(const Step<T>& s, T keep, int64_t n, const T* __restrict__ grad, T* __restrict__ p, T* __restrict__ m,
+void piece(const Step<T>& s, T keep, int64_t n, const T* __restrict__ grad, T* __restrict__ p, T* __restrict__ m,
           T* __restrict__ v) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
@@ -32,6 +49,33 @@ void span(const Step<T>& s, T keep, int64_t n, const T* __restrict__ grad, T* __
       p[i] = (p[i] - s.rate * (mi / (root(vi) + s.eps))) * keep;
     } else {
       p[i] = p[i] * keep - s.rate * (mi / (root(vi) / s.root_correction + s.eps));
+    }
+  }
+}
+
+// Elements that share one decay factor `keep` = 1 - lr wd. Where neither gradient
+// nor first moment is left, as in the rows of words that do not occur, the update
+// is zero and half of the memory need not be touched.
+template <typename T, bool HF>
+void span(const Step<T>& s, T keep, int64_t n, const T* grad, T* p, T* m, T* v) {
+  const bool finite = s.clip - s.clip == T(0);
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t count = n - at < kPiece ? n - at : kPiece;
+    int moves = !finite;
+#pragma omp simd reduction(| : moves)
+    for (int64_t i = at; i < at + count; ++i) moves |= (grad[i] != T(0)) | (m[i] != T(0));
+    if (moves) {
+      piece<T, HF>(s, keep, count, grad + at, p + at, m + at, v + at);
+      continue;
+    }
+    int large = 0;
+#pragma omp simd reduction(| : large)
+    for (int64_t i = at; i < at + count; ++i) large |= v[i] != T(0);
+    if (large) {
+      for (int64_t i = at; i < at + count; ++i) v[i] *= s.beta2;
+    }
+    if (keep != T(1)) {
+      for (int64_t i = at; i < at + count; ++i) p[i] *= keep;
     }
   }
 }
@@ -50,27 +94,31 @@ void step(const CamtlAdamW& a) {
   const T* grad = static_cast<const T*>(a.grad);
   T *p = static_cast<T*>(a.param), *m = static_cast<T*>(a.exp_avg), *v = static_cast<T*>(a.exp_avg_sq);
   const int64_t blocks = (a.count + kBlock - 1) / kBlock;
-#pragma omp parallel for schedule(static) if (a.count >= kSerialElements)
-  for (int64_t block = 0; block < blocks; ++block) {
-    int64_t at = block * kBlock;
-    const int64_t end = at + kBlock < a.count ? at + kBlock : a.count;
-    int64_t range = 0;
-    while (at < end) {
-      // The next stretch that decays alike.
-      while (range < a.decay_ranges && a.decay_range[2 * range + 1] <= at) ++range;
-      const bool inside = range < a.decay_ranges && a.decay_range[2 * range] <= at;
-      int64_t stop = end;
-      if (range < a.decay_ranges) {
-        const int64_t edge = a.decay_range[2 * range + (inside ? 1 : 0)];
-        stop = edge < end ? edge : end;
+#pragma omp parallel if (a.count >= kSerialElements)
+  {
+    const TinyIsZero tiny;
+#pragma omp for schedule(static)
+    for (int64_t block = 0; block < blocks; ++block) {
+      int64_t at = block * kBlock;
+      const int64_t end = at + kBlock < a.count ? at + kBlock : a.count;
+      int64_t range = 0;
+      while (at < end) {
+        // The next stretch that decays alike.
+        while (range < a.decay_ranges && a.decay_range[2 * range + 1] <= at) ++range;
+        const bool inside = range < a.decay_ranges && a.decay_range[2 * range] <= at;
+        int64_t stop = end;
+        if (range < a.decay_ranges) {
+          const int64_t edge = a.decay_range[2 * range + (inside ? 1 : 0)];
+          stop = edge < end ? edge : end;
+        }
+        const T keep = inside ? T(1.0 - a.decay) : T(1);
+        if (a.huggingface) {
+          span<T, true>(s, keep, stop - at, grad + at, p + at, m + at, v + at);
+        } else {
+          span<T, false>(s, keep, stop - at, grad + at, p + at, m + at, v + at);
+        }
+        at = stop;
       }
-      const T keep = inside ? T(1.0 - a.decay) : T(1);
-      if (a.huggingface) {
-        span<T, true>(s, keep, stop - at, grad + at, p + at, m + at, v + at);
-      } else {
-        span<T, false>(s, keep, stop - at, grad + at, p + at, m + at, v + at);
-      }
-      at = stop;
     }
   }
 }

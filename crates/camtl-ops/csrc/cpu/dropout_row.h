@@ -1,5 +1,9 @@
 // Dropout masks a row at a time: the counters of one row differ only in their
 // first word, so a vector of them runs through Philox at once.
+//
+// Every 64-bit lane holds one counter's word in its lower half. The multiplier
+// reads nothing else, so what the upper halves hold does not matter until the
+// words are put together at the end.
 #pragma once
 #include "../kernels.h"
 #include "simd.h"
@@ -10,9 +14,10 @@ namespace CAMTL_ISA {
 typedef uint32_t Words __attribute__((vector_size(CAMTL_VECTOR_BYTES)));
 typedef uint64_t Longs __attribute__((vector_size(CAMTL_VECTOR_BYTES)));
 constexpr int kWords = CAMTL_VECTOR_BYTES / 4;
+constexpr int kCounters = CAMTL_VECTOR_BYTES / 8;
 
-// Products of the even 32-bit lanes, as 64-bit lanes.
-CAMTL_INLINE Longs multiply_even(Longs a, uint32_t m) {
+// Products of the lower halves of the lanes.
+CAMTL_INLINE Longs multiply(Longs a, uint32_t m) {
 #if defined(__AVX512F__)
   return Longs(_mm512_mul_epu32(__m512i(a), _mm512_set1_epi64(m)));
 #elif defined(__AVX2__)
@@ -24,48 +29,68 @@ CAMTL_INLINE Longs multiply_even(Longs a, uint32_t m) {
 #endif
 }
 
-struct Product {
-  Words low, high;
-};
+// The upper halves of the lanes, in their lower halves. A shuffle, since shifts
+// wait for the unit that multiplies.
+CAMTL_INLINE Longs upper(Longs a) {
+#if defined(__AVX512F__)
+  return Longs(_mm512_shuffle_epi32(__m512i(a), _MM_PERM_ENUM(0xf5)));
+#elif defined(__AVX2__)
+  return Longs(_mm256_shuffle_epi32(__m256i(a), 0xf5));
+#elif defined(__SSE2__)
+  return Longs(_mm_shuffle_epi32(__m128i(a), 0xf5));
+#else
+  return a >> 32;
+#endif
+}
 
-CAMTL_INLINE Product multiply(Words a, uint32_t m) {
-  const Longs upper = Longs{} + 0xffffffff00000000u;
-  const Longs even = multiply_even(Longs(a), m);
-  const Longs odd = multiply_even(Longs(a) >> 32, m);
-  return {Words((even & ~upper) | (odd << 32)), Words((even >> 32) | (odd & upper))};
+// Lanes of even number of two vectors in turn, and of odd number.
+#if CAMTL_VECTOR_BYTES == 64
+#define CAMTL_EVEN(a, b) __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14)
+#define CAMTL_ODD(a, b) __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15)
+#elif CAMTL_VECTOR_BYTES == 32
+#define CAMTL_EVEN(a, b) __builtin_shufflevector(a, b, 0, 4, 2, 6)
+#define CAMTL_ODD(a, b) __builtin_shufflevector(a, b, 1, 5, 3, 7)
+#else
+#define CAMTL_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define CAMTL_ODD(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
+
+CAMTL_INLINE void store_kept(float* out, Words word, uint32_t threshold, float scale) {
+  typedef Simd<float>::vec V;
+  store<float>(out, word >= threshold ? splat<float>(scale) : V{});
+}
+
+CAMTL_INLINE void store_kept(double* out, Words word, uint32_t threshold, double scale) {
+  for (int i = 0; i < kWords; ++i) out[i] = word[i] >= threshold ? scale : 0.0;
 }
 
 // mask[0..columns] = 0 or scale for the row with counter words c1, c2, c3. The
-// buffer must have room up to the next multiple of 4 * kWords.
+// buffer must have room up to the next multiple of 2 * kWords.
 template <typename T>
 CAMTL_INLINE void dropout_row(T* mask, int64_t columns, uint32_t c1, uint32_t c2, uint32_t c3,
                               const CamtlDropout& dropout) {
-  const T scale = T(dropout.scale);
-  Words lane{};
-  for (int i = 0; i < kWords; ++i) lane[i] = uint32_t(i);
-  for (int64_t j = 0; j < columns; j += 4 * kWords) {
-    Words a = lane + uint32_t(j / 4), b = Words{} + c1, c = Words{} + c2, d = Words{} + c3;
-    uint32_t k0 = uint32_t(dropout.seed), k1 = uint32_t(dropout.seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-      const Product p0 = multiply(a, 0xD2511F53u), p1 = multiply(c, 0xCD9E8D57u);
-      a = p1.high ^ b ^ k0;
-      b = p1.low;
-      c = p0.high ^ d ^ k1;
-      d = p0.low;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
+  constexpr int rounds = 10;
+  uint64_t k0[rounds], k1[rounds];
+  for (int round = 0; round < rounds; ++round) {
+    k0[round] = uint32_t(uint32_t(dropout.seed) + uint32_t(round) * 0x9E3779B9u);
+    k1[round] = uint32_t(uint32_t(dropout.seed >> 32) + uint32_t(round) * 0xBB67AE85u);
+  }
+  // Even lanes hold the first half of the counters: so the words come out in order.
+  Longs order{};
+  for (int i = 0; i < kCounters; ++i) order[i] = uint64_t(i % 2 == 0 ? i / 2 : kCounters / 2 + i / 2);
+  for (int64_t j = 0; j < columns; j += 4 * kCounters) {
+    Longs a = order + uint64_t(j / 4), b = Longs{} + c1, c = Longs{} + c2, d = Longs{} + c3;
+#pragma GCC unroll 10
+    for (int round = 0; round < rounds; ++round) {
+      const Longs p0 = multiply(a, 0xD2511F53u), p1 = multiply(c, 0xCD9E8D57u);
+      a = upper(p1) ^ b ^ k0[round];
+      b = p1;
+      c = upper(p0) ^ d ^ k1[round];
+      d = p0;
     }
-    uint32_t words[4][kWords] __attribute__((aligned(64)));
-    *reinterpret_cast<Words*>(words[0]) = a;
-    *reinterpret_cast<Words*>(words[1]) = b;
-    *reinterpret_cast<Words*>(words[2]) = c;
-    *reinterpret_cast<Words*>(words[3]) = d;
-    T* out = mask + j;
-    for (int i = 0; i < kWords; ++i) {
-      for (int word = 0; word < 4; ++word) {
-        out[4 * i + word] = words[word][i] >= dropout.threshold ? scale : T(0);
-      }
-    }
+    const Longs ab = (a & 0xffffffffu) | (b << 32), cd = (c & 0xffffffffu) | (d << 32);
+    store_kept(mask + j, Words(CAMTL_EVEN(ab, cd)), dropout.threshold, T(dropout.scale));
+    store_kept(mask + j + kWords, Words(CAMTL_ODD(ab, cd)), dropout.threshold, T(dropout.scale));
   }
 }
 

@@ -69,6 +69,12 @@ unsafe extern "C" {
         layout: *mut c_void,
     ) -> c_int;
     fn camtl_gelu(out: *mut *mut C_tensor, x: *const C_tensor, bias: *const C_tensor) -> c_int;
+    fn camtl_linear(
+        out: *mut *mut C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+    ) -> c_int;
     fn camtl_attention(
         out: *mut *mut C_tensor,
         q: *const C_tensor,
@@ -186,6 +192,13 @@ pub(crate) fn gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     // SAFETY: all pointers are of live objects.
     done(unsafe { camtl_gelu(&mut out, x.as_ptr(), bias.as_ptr()) })?;
+    owned(out)
+}
+
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: all pointers are of live objects.
+    done(unsafe { camtl_linear(&mut out, x.as_ptr(), weight.as_ptr(), pointer(bias)) })?;
     owned(out)
 }
 
