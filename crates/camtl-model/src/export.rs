@@ -11,6 +11,10 @@
 //! has them they go into `camtl_task.safetensors` beside it, and `camtl_task.json` says how each is
 //! applied; without them the folder alone is the whole model.
 //!
+//! The head becomes that of Hugging Face's class for its kind: sequence classification (regressions
+//! too), multiple choice, token classification, question answering. A span pair has no such class;
+//! its head goes beside a plain encoder.
+//!
 //! ```
 //! use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
 //! use tch::Device;
@@ -40,6 +44,7 @@ use tch::{Tensor, no_grad};
 
 use crate::config::{EncoderConfig, ModelType};
 use crate::error::ModelError;
+use crate::heads::HeadKind;
 use crate::layout::LayerNames;
 use crate::manifest::{WEIGHTS_FILE, write_json};
 use crate::method::{BottleneckResidual, block_width};
@@ -75,7 +80,7 @@ pub struct HfExport {
 /// A module stored beside the plain encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BesideModule {
-    /// `attention-bias` or `bottleneck`.
+    /// `attention-bias`, `bottleneck` or `head`.
     pub module: String,
     /// Its tensors in `camtl_task.safetensors`.
     pub tensors: Vec<String>,
@@ -84,8 +89,9 @@ pub struct BesideModule {
 }
 
 impl Model {
-    /// Exports task number `task` into `dir` as a sequence classifier of Hugging Face's library,
-    /// with labels `LABEL_0`, `LABEL_1`, ... See the [module](crate::export) for what folds.
+    /// Exports task number `task` into `dir` as the model class of Hugging Face's library that has
+    /// such a head, with labels `LABEL_0`, `LABEL_1`, ... See the [module](crate::export) for what
+    /// folds.
     ///
     /// # Errors
     /// There is no such task, or a file cannot be written.
@@ -132,9 +138,12 @@ impl Model {
             plain: Vec::new(),
             beside: Vec::new(),
         };
-        let export = folding.run(&modulation)?;
-        folding.head(task)?;
-        let config = hf_config(&self.config().encoder, head.regression, labels);
+        let mut export = folding.run(&modulation)?;
+        if let Some(beside) = folding.head(task, head.kind)? {
+            export.exact = false;
+            export.beside.push(beside);
+        }
+        let config = hf_config(&self.config().encoder, head.kind, labels);
         write_tensors(&dir.join(WEIGHTS_FILE), &folding.plain)?;
         write_json(&dir.join("config.json"), &config)?;
         if !folding.beside.is_empty() {
@@ -185,8 +194,19 @@ fn prefix(encoder: &EncoderConfig) -> &'static str {
     }
 }
 
-/// `config.json` of the exported classifier.
-fn hf_config(encoder: &EncoderConfig, regression: bool, labels: &[String]) -> serde_json::Value {
+/// The architecture of Hugging Face's library with a head of this kind, without the family's name.
+fn hf_class(kind: HeadKind) -> &'static str {
+    match kind {
+        HeadKind::Classification | HeadKind::Regression => "ForSequenceClassification",
+        HeadKind::MultipleChoice => "ForMultipleChoice",
+        HeadKind::Tagging => "ForTokenClassification",
+        HeadKind::Span { .. } => "ForQuestionAnswering",
+        HeadKind::SpanPair => "Model",
+    }
+}
+
+/// `config.json` of the exported model.
+fn hf_config(encoder: &EncoderConfig, kind: HeadKind, labels: &[String]) -> serde_json::Value {
     let mut config = serde_json::to_value(encoder).unwrap_or_default();
     let id2label: serde_json::Map<String, serde_json::Value> = labels
         .iter()
@@ -198,15 +218,18 @@ fn hf_config(encoder: &EncoderConfig, regression: bool, labels: &[String]) -> se
         .enumerate()
         .map(|(id, label)| (label.clone(), json!(id)))
         .collect();
-    config["architectures"] = json!([match encoder.model_type {
-        ModelType::Bert => "BertForSequenceClassification",
-        ModelType::Roberta => "RobertaForSequenceClassification",
-    }]);
-    config["problem_type"] = json!(if regression {
-        "regression"
-    } else {
-        "single_label_classification"
-    });
+    let family = match encoder.model_type {
+        ModelType::Bert => "Bert",
+        ModelType::Roberta => "Roberta",
+    };
+    config["architectures"] = json!([format!("{family}{}", hf_class(kind))]);
+    match kind {
+        HeadKind::Regression => config["problem_type"] = json!("regression"),
+        HeadKind::Classification => {
+            config["problem_type"] = json!("single_label_classification");
+        }
+        _ => {}
+    }
     config["num_labels"] = json!(labels.len());
     config["id2label"] = id2label.into();
     config["label2id"] = label2id.into();
@@ -418,29 +441,48 @@ impl Folding<'_> {
         Ok(names)
     }
 
-    /// Pooler and decoder under the names of the family's classifier.
-    fn head(&mut self, task: usize) -> Result<(), ModelError> {
+    /// Pooler and decoder under the names of the family's class, or the decoder beside it.
+    fn head(&mut self, task: usize, kind: HeadKind) -> Result<Option<BesideModule>, ModelError> {
         let decoder = format!("decoders.{task}.model");
-        match self.model.config().encoder.model_type {
-            ModelType::Bert => {
-                self.linear("bert.pooler.dense", "pooler.dense")?;
+        let pooler = "bert.pooler.dense";
+        let family = self.model.config().encoder.model_type;
+        match (kind, family) {
+            (HeadKind::Classification | HeadKind::Regression, ModelType::Roberta) => {
+                self.linear_as(pooler, "classifier.dense")?;
+                self.linear_as(&decoder, "classifier.out_proj")?;
+            }
+            (HeadKind::Classification | HeadKind::Regression | HeadKind::MultipleChoice, _) => {
+                self.linear(pooler, "pooler.dense")?;
+                self.linear_as(&decoder, "classifier")?;
+            }
+            (HeadKind::Tagging, _) => self.linear_as(&decoder, "classifier")?,
+            (HeadKind::Span { .. }, _) => self.linear_as(&decoder, "qa_outputs")?,
+            (HeadKind::SpanPair, _) => {
+                self.linear(pooler, "pooler.dense")?;
+                let mut tensors = Vec::new();
                 for part in ["weight", "bias"] {
+                    let name = format!("classifier.{part}");
                     let tensor = self.source(&format!("{decoder}.{part}"))?;
-                    self.plain.push((format!("classifier.{part}"), tensor));
+                    self.beside.push((name.clone(), tensor));
+                    tensors.push(name);
                 }
+                return Ok(Some(BesideModule {
+                    module: "head".into(),
+                    tensors,
+                    equation: "logits = classifier(concatenation of the first token's last hidden \
+                               state, the mean of the first stretch's, the mean of the second's)"
+                        .into(),
+                }));
             }
-            ModelType::Roberta => {
-                for (source, target) in [
-                    ("bert.pooler.dense", "dense"),
-                    (decoder.as_str(), "out_proj"),
-                ] {
-                    for part in ["weight", "bias"] {
-                        let tensor = self.source(&format!("{source}.{part}"))?;
-                        self.plain
-                            .push((format!("classifier.{target}.{part}"), tensor));
-                    }
-                }
-            }
+        }
+        Ok(None)
+    }
+
+    /// [`Folding::linear`] outside the encoder.
+    fn linear_as(&mut self, source: &str, target: &str) -> Result<(), ModelError> {
+        for part in ["weight", "bias"] {
+            let tensor = self.source(&format!("{source}.{part}"))?;
+            self.plain.push((format!("{target}.{part}"), tensor));
         }
         Ok(())
     }

@@ -387,7 +387,8 @@ pub(crate) fn parameter_specs(config: &ModelConfig) -> Result<Vec<ParameterSpec>
     builder.linear("bert.pooler.dense", width, width, Module::Pooler);
     for (task, head) in config.tasks.iter().enumerate() {
         let name = format!("decoders.{task}.model");
-        builder.linear(&name, head.num_outputs as i64, width, Module::Heads);
+        let [outputs, inputs] = head.weight_shape(width);
+        builder.linear(&name, outputs, inputs, Module::Heads);
     }
     let names = builder.specs.iter().map(|spec| spec.name.as_str());
     config.freeze.check(encoder.num_hidden_layers, names)?;

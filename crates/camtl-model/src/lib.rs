@@ -12,6 +12,7 @@
 //! | [`params`] | parameter counts from shapes alone |
 //! | [`store`] | flat parameters and gradients |
 //! | [`modulation`] | the table of task modulations |
+//! | [`heads`] | what each kind of head reads, its loss and uncertainty |
 //! | [`step`] | one table for several micro-batches |
 //! | [`model`] | the model and its forward pass |
 //! | [`weights`] | reading and writing weight files, the only place that does |
@@ -43,6 +44,7 @@ mod encoder;
 mod error;
 pub mod export;
 pub mod freeze;
+pub mod heads;
 mod init;
 pub mod input;
 mod layout;
@@ -60,6 +62,7 @@ pub use config::{Activation, EncoderConfig, ModelType};
 pub use error::ModelError;
 pub use export::{BesideModule, HfExport};
 pub use freeze::Freeze;
+pub use heads::{ExampleHeads, ExampleLayout, HeadKind, TaskHead, TaskLogits};
 pub use input::ModelInput;
 pub use layout::Module;
 pub use manifest::Manifest;
@@ -68,7 +71,7 @@ pub use method::{
     FrozenAttentionGenerators, GeneratorInit, LayerNormModulation, MethodConfig, MethodOptions,
     Preset, Variant,
 };
-pub use model::{Model, ModelConfig, Output, TaskHead};
+pub use model::{Model, ModelConfig, Output};
 pub use modulation::{Film, Modulation, NormRows};
 pub use params::{ModuleCount, ParameterReport};
 pub use step::StepModulation;

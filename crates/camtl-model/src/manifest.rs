@@ -44,8 +44,8 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// What the manifest calls its format.
 const FORMAT: &str = "camtl-model";
 
-/// The version this crate writes, and the newest it reads.
-const FORMAT_VERSION: u32 = 1;
+/// The version this crate writes, and the newest it reads. Version 2 gave heads a kind.
+const FORMAT_VERSION: u32 = 2;
 
 /// `camtl.json` of a saved model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

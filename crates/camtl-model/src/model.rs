@@ -27,10 +27,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use camtl_ops::{
-    AutocastGuard, DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss,
-    token_dropout_mask,
-};
+use camtl_ops::{AutocastGuard, DropoutStream, Packing};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -38,6 +35,7 @@ use crate::config::EncoderConfig;
 use crate::encoder::{EncoderOutput, Pass, Rows};
 use crate::error::ModelError;
 use crate::freeze::Freeze;
+use crate::heads::TaskHead;
 use crate::input::ModelInput;
 use crate::layout::{Module, ParameterSpec, parameter_specs};
 use crate::method::MethodConfig;
@@ -45,39 +43,6 @@ use crate::modulation::Modulation;
 use crate::store::ParameterStore;
 use crate::trace::Trace;
 use crate::weights::{LoadReport, load_pretrained};
-
-/// One task's decoder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TaskHead {
-    /// The task's name; unique in a model.
-    pub name: String,
-    /// Number of classes C, or 1 for a regression.
-    pub num_outputs: usize,
-    /// Squared error against a score instead of cross-entropy over classes.
-    #[serde(default)]
-    pub regression: bool,
-}
-
-impl TaskHead {
-    /// A classification over `classes` classes.
-    pub fn classification(name: &str, classes: usize) -> Self {
-        TaskHead {
-            name: name.to_string(),
-            num_outputs: classes,
-            regression: false,
-        }
-    }
-
-    /// A regression with one output.
-    pub fn regression(name: &str) -> Self {
-        TaskHead {
-            name: name.to_string(),
-            num_outputs: 1,
-            regression: true,
-        }
-    }
-}
 
 /// Everything that fixes a model's parameters: encoder shapes, method switches, tasks, the longest
 /// sequence L and what is frozen.
@@ -122,25 +87,7 @@ impl ModelConfig {
                     "two tasks have this name; rename one",
                 ));
             }
-            if task.num_outputs == 0 || task.num_outputs > 1 << 20 {
-                return Err(ModelError::config(
-                    field,
-                    format!(
-                        "has {} outputs; expected 1 to {}",
-                        task.num_outputs,
-                        1 << 20
-                    ),
-                ));
-            }
-            if task.regression && task.num_outputs != 1 {
-                return Err(ModelError::config(
-                    field,
-                    format!(
-                        "is a regression with {} outputs; expected 1",
-                        task.num_outputs
-                    ),
-                ));
-            }
+            task.check(&field)?;
         }
         Ok(())
     }
@@ -151,7 +98,8 @@ impl ModelConfig {
 pub struct Output {
     /// Pooler (dense and tanh) on the first token of each sequence, [B, D].
     pub pooled: Tensor,
-    /// Hidden states of all tokens, [N, D]; only from [`Model::forward_all`].
+    /// Hidden states of all tokens, [N, D]; only if a task of the batch reads them, or from
+    /// [`Model::forward_all`].
     pub sequence: Option<Tensor>,
     layout: Packing,
 }
@@ -290,7 +238,8 @@ impl Model {
         Ok(modulation)
     }
 
-    /// Pooled output of a batch. Only first tokens are computed where only they are read.
+    /// Pooled output of a batch, and hidden states if a task of the batch has a head that reads them.
+    /// Only first tokens are computed where only they are read.
     ///
     /// `dropout` gives the masks' seeds; their probabilities are the encoder configuration's. None
     /// is evaluation.
@@ -315,7 +264,12 @@ impl Model {
         modulation: &Modulation,
         dropout: Option<&mut DropoutStream>,
     ) -> Result<Output, ModelError> {
-        self.run(input, modulation, dropout, Rows::FirstTokens, None)
+        let reads_tokens = |head: &TaskHead| head.kind.needs_tokens();
+        let rows = match self.head_that(input.packing.tasks(), reads_tokens) {
+            Some(_) => Rows::All,
+            None => Rows::FirstTokens,
+        };
+        self.run(input, modulation, dropout, rows, None)
     }
 
     /// Pooled output and the hidden states of all tokens.
@@ -348,51 +302,6 @@ impl Model {
         Ok((output, trace))
     }
 
-    /// Each sequence's own head: logits by task, entropies, and losses if there are targets.
-    ///
-    /// # Errors
-    /// A target does not fit its head, or libtorch refuses.
-    pub fn heads(
-        &self,
-        output: &Output,
-        targets: Option<&Targets>,
-        dropout: Option<&mut DropoutStream>,
-    ) -> Result<HeadsOutput, ModelError> {
-        let p = self.config.encoder.hidden_dropout_prob;
-        let pooled = match dropout.and_then(|stream| stream.next_with(p)) {
-            Some(dropout) => {
-                let columns = self.config.encoder.hidden_size;
-                let kind = output.pooled.kind();
-                let mask = token_dropout_mask(columns, &dropout, &output.layout, kind)?;
-                output.pooled.f_mul(&mask)?
-            }
-            None => output.pooled.shallow_clone(),
-        };
-        let mut parameters = Vec::with_capacity(self.config.tasks.len());
-        for task in 0..self.config.tasks.len() {
-            let weight = self
-                .store
-                .tracked(&format!("decoders.{task}.model.weight"))?;
-            let bias = self.store.tracked(&format!("decoders.{task}.model.bias"))?;
-            parameters.push((weight, bias));
-        }
-        let heads: Vec<Head<'_>> = parameters
-            .iter()
-            .zip(&self.config.tasks)
-            .map(|((weight, bias), task)| Head {
-                weight,
-                bias,
-                regression: task.regression,
-            })
-            .collect();
-        Ok(heads_entropy_loss(
-            &pooled,
-            &heads,
-            &output.layout,
-            targets,
-        )?)
-    }
-
     fn run(
         &self,
         input: &ModelInput,
@@ -423,6 +332,10 @@ impl Model {
             .f_linear(&weight, Some(&bias))?
             .f_to_kind(Kind::Float)?
             .f_tanh()?;
+        let sequence = match sequence {
+            Some(sequence) => Some(sequence.f_to_kind(Kind::Float)?),
+            None => None,
+        };
         Ok(Output {
             pooled,
             sequence,

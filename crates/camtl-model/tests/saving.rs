@@ -111,7 +111,7 @@ fn manifests_that_do_not_fit_are_refused() {
     };
     for (pointer, value, expected) in [
         ("/format", json!("other"), "no saved model"),
-        ("/format_version", json!(2), "reads up to 1"),
+        ("/format_version", json!(3), "reads up to 2"),
         ("/format_version", json!("x"), "missing"),
         ("/config/max_length", json!(7), "lengths that fit"),
         ("/config/freeze", json!("0-9"), "layer 9 does not exist"),

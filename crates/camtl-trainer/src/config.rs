@@ -87,6 +87,10 @@ pub struct DataOptions {
     /// Reads at most so many examples of each training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
+    /// Leaves out, with a warning, tasks whose training file is not there and splits to evaluate
+    /// whose file is not there. Otherwise a missing file is an error.
+    #[serde(default)]
+    pub skip_missing: bool,
 }
 
 /// Where an encoder that is not there yet can be downloaded from.
@@ -269,6 +273,10 @@ pub struct EvalOptions {
     /// training. The one at the end uses all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Uses at most so many examples of each split in every evaluation, the one at the end too.
+    /// Examples that are scored together (the answers to a question) are taken together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_examples: Option<usize>,
     /// Most tokens in one forward pass.
     pub batch_tokens: usize,
     /// How tasks with two metrics enter GLUE's average.
@@ -345,6 +353,7 @@ impl Default for DataOptions {
             max_length: default::max_length(),
             cache_dir: default::cache_dir(),
             train_limit: None,
+            skip_missing: false,
         }
     }
 }
@@ -386,6 +395,7 @@ impl Default for EvalOptions {
             at_end: true,
             splits: vec!["dev".to_owned(), "dev_mismatched".to_owned()],
             limit: None,
+            max_examples: None,
             batch_tokens: 8_192,
             glue_average: GlueRule::Paper,
         }

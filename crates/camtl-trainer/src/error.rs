@@ -49,7 +49,7 @@ pub enum TrainError {
         /// The split.
         split: String,
         /// What is wrong.
-        source: camtl_data::MetricError,
+        source: camtl_data::answers::AnswerError,
     },
     /// The model failed.
     #[error(transparent)]

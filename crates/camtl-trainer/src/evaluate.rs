@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use camtl_data::answers::Answer;
+use camtl_data::batch::BatchItem;
 use camtl_data::encoded::{EncodedSplit, TaskDataset};
-use camtl_data::metrics::{MetricKind, Predictions, References, ScoreTable, compute};
-use camtl_data::reader::Label;
+use camtl_data::metrics::{ScoreTable, score_examples};
 use camtl_model::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::predict::{Prediction, outputs};
+use crate::predict::{outputs, task_number};
 
 /// A task's scores on one split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,9 +21,9 @@ pub struct TaskScores {
     pub split: String,
     /// Examples evaluated.
     pub examples: usize,
-    /// Value of each of the task's metrics, by [`MetricKind::name`].
+    /// Value of each of the task's metrics, by [`MetricKind::name`](camtl_data::metrics::MetricKind::name).
     pub metrics: BTreeMap<String, f64>,
-    /// Mean loss (cross-entropy in nats or squared error).
+    /// Mean loss of the examples (cross-entropy in nats or squared error).
     pub loss: f64,
 }
 
@@ -104,7 +105,14 @@ pub(crate) fn evaluate_indices(
             )));
         }
     }
-    let Some(outputs) = outputs(model, task_index, examples, indices, batch_tokens, go_on)? else {
+    let items: Vec<BatchItem<'_>> = indices
+        .iter()
+        .map(|&index| BatchItem {
+            task: task_number(task_index),
+            example: examples.get(index),
+        })
+        .collect();
+    let Some(outputs) = outputs(model, &items, batch_tokens, go_on)? else {
         return Ok(None);
     };
     let loss = match outputs.is_empty() {
@@ -117,12 +125,8 @@ pub(crate) fn evaluate_indices(
                 / outputs.len() as f64
         }
     };
-    let labels: Vec<Label> = indices
-        .iter()
-        .filter_map(|&index| examples.get(index).label)
-        .collect();
-    let predictions = outputs.into_iter().map(|output| output.prediction);
-    let metrics = score(&dataset.spec.metrics, predictions, &labels).map_err(|source| {
+    let answers: Vec<Answer> = outputs.into_iter().map(|output| output.answer).collect();
+    let metrics = score_examples(&dataset.spec, examples, indices, &answers).map_err(|source| {
         TrainError::Metric {
             task: task.clone(),
             split: split.to_owned(),
@@ -132,52 +136,10 @@ pub(crate) fn evaluate_indices(
     Ok(Some(TaskScores {
         task: task.clone(),
         split: split.to_owned(),
-        examples: labels.len(),
+        examples: answers.len(),
         metrics,
         loss,
     }))
-}
-
-/// The values of `metrics`.
-fn score(
-    metrics: &[MetricKind],
-    predictions: impl Iterator<Item = Prediction>,
-    labels: &[Label],
-) -> Result<BTreeMap<String, f64>, camtl_data::MetricError> {
-    let (mut classes, mut scores) = (Vec::new(), Vec::new());
-    for prediction in predictions {
-        match prediction {
-            Prediction::Class { label, .. } => classes.push(label),
-            Prediction::Score { score } => scores.push(score),
-        }
-    }
-    let (mut true_classes, mut true_scores) = (Vec::new(), Vec::new());
-    for label in labels {
-        match label {
-            Label::Class(class) => true_classes.push(*class),
-            Label::Score(score) => true_scores.push(*score),
-            _ => {}
-        }
-    }
-    let predictions = if scores.is_empty() {
-        Predictions::Classes(&classes)
-    } else {
-        Predictions::Scores(&scores)
-    };
-    let references = if true_scores.is_empty() {
-        References::Classes(&true_classes)
-    } else {
-        References::Scores(&true_scores)
-    };
-    metrics
-        .iter()
-        .map(|metric| {
-            Ok((
-                metric.name().to_owned(),
-                compute(*metric, predictions, references)?,
-            ))
-        })
-        .collect()
 }
 
 /// Enters scores into a table: metrics of the task's first split under their own names, those of a

@@ -1,10 +1,10 @@
 //! From packed batches to tensors, and splits in batches of bounded size.
 
-use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
-use camtl_data::encoded::EncodedSplit;
+use camtl_data::batch::PackedBatch;
 use camtl_data::reader::Label;
-use camtl_model::ModelInput;
-use camtl_ops::{IGNORED_CLASS, Packing, Targets};
+use camtl_model::heads::UNKNOWN;
+use camtl_model::{ExampleHeads, ExampleLayout, HeadKind, Model, ModelInput, Modulation};
+use camtl_ops::{DropoutStream, IGNORED_CLASS, Packing, Targets};
 use tch::Device;
 
 use crate::error::TrainError;
@@ -20,8 +20,8 @@ pub(crate) fn model_input(batch: &PackedBatch, device: Device) -> Result<ModelIn
     )?)
 }
 
-/// The batch's labels; examples without one have loss 0.
-pub(crate) fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
+/// The batch's labels, one per example; examples without one have loss 0.
+fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
     let mut classes = vec![IGNORED_CLASS; batch.num_examples()];
     let mut scores = vec![f32::NAN; batch.num_examples()];
     for (example, label) in batch.labels.iter().enumerate() {
@@ -32,6 +32,53 @@ pub(crate) fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, Tr
         }
     }
     Ok(Targets::new(&classes, &scores, device)?)
+}
+
+/// Which sequences make the batch's examples, and what their heads need to know.
+fn example_layout(model: &Model, batch: &PackedBatch) -> Result<ExampleLayout, TrainError> {
+    let mut extra = batch.extra.clone();
+    for (example, task) in batch.example_tasks().into_iter().enumerate() {
+        let kind = model
+            .config()
+            .tasks
+            .get(task as usize)
+            .map(|head| head.kind);
+        let start = batch.cu_extra[example] as usize;
+        // Zeros would say that an unlabelled question has no answer.
+        if let (Some(HeadKind::Span { .. }), None, Some(answer)) =
+            (kind, batch.labels[example], extra.get_mut(start..start + 2))
+        {
+            answer.fill(UNKNOWN);
+        }
+    }
+    Ok(ExampleLayout::new(
+        &batch.cu_examples,
+        &extra,
+        &batch.cu_extra,
+    )?)
+}
+
+/// Runs the encoder and the heads over a batch. Losses count if `with_loss`; `modulation` is the
+/// step's table, else the model's own.
+pub(crate) fn run(
+    model: &Model,
+    batch: &PackedBatch,
+    modulation: Option<&Modulation>,
+    with_loss: bool,
+    mut dropout: Option<&mut DropoutStream>,
+) -> Result<ExampleHeads, TrainError> {
+    let device = model.device();
+    let input = model_input(batch, device)?;
+    let output = match modulation {
+        Some(table) => model.forward_with(&input, table, dropout.as_deref_mut())?,
+        None => model.forward(&input, dropout.as_deref_mut())?,
+    };
+    let targets = match with_loss {
+        true => Some(targets(batch, device)?),
+        false => None,
+    };
+    let examples = example_layout(model, batch)?;
+    Ok(model.heads_of(&input, &output, &examples, targets.as_ref(), dropout)?)
 }
 
 /// Groups positions of `lengths` into batches of at most `max_tokens` tokens, longest first, so that
@@ -53,18 +100,6 @@ pub(crate) fn batches_by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec
         }
     }
     batches
-}
-
-/// Some examples of one task as one batch, in the order given.
-pub(crate) fn pack_examples(split: &EncodedSplit, task: u32, indices: &[usize]) -> PackedBatch {
-    let items: Vec<BatchItem<'_>> = indices
-        .iter()
-        .map(|&index| BatchItem {
-            task,
-            example: split.get(index),
-        })
-        .collect();
-    PackedBatch::pack(&items, LossReduction::ExampleMean)
 }
 
 #[cfg(test)]

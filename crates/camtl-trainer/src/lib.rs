@@ -6,7 +6,7 @@
 //! | [`setup`] | from a configuration to data sets and a model |
 //! | [`trainer`] | the loop; one update is selection, gradients, checks, AdamW |
 //! | [`schedule`] | the learning rate |
-//! | [`mod@evaluate`], [`mod@predict`] | metrics and labels of a model |
+//! | [`mod@evaluate`], [`mod@predict`] | metrics and answers of a model |
 //! | [`summary`] | `summary.json` |
 //! | [`event`], [`event_log`], [`tensorboard`] | what is told while training |
 //! | [`checkpoint`], [`run_folder`] | what is on disk, and how a kill cannot damage it |
@@ -17,6 +17,7 @@
 //!
 //! `cargo run --release --example two_tasks -p camtl-trainer` trains two toy tasks in seconds.
 
+mod answer;
 pub mod checkpoint;
 pub mod config;
 mod device;
@@ -44,7 +45,7 @@ pub use device::resolve_device;
 pub use error::{Offenders, TrainError};
 pub use evaluate::{TaskScores, evaluate};
 pub use event::Event;
-pub use predict::{Prediction, predict};
+pub use predict::{predict, predict_mixed};
 pub use setup::{build_model, load_datasets, set_precision};
 pub use summary::Summary;
 pub use trainer::{Outcome, Trainer};

@@ -14,9 +14,9 @@ use camtl_model::Model;
 use camtl_ops::DropoutStream;
 use tch::no_grad;
 
+use crate::answer::to_vec;
 use crate::error::TrainError;
-use crate::forward::{batches_by_length, model_input};
-use crate::predict::to_vec;
+use crate::forward::{batches_by_length, run};
 
 /// Name of the training split.
 pub(crate) const TRAIN: &str = "train";
@@ -64,9 +64,8 @@ impl ModelScorer<'_> {
             &all,
             self.dropout_seed,
             &mut |places, batch, model, dropout| {
-                let output =
-                    model.forward(&model_input(batch, model.device())?, dropout.as_mut())?;
-                let entropy = to_vec(&model.heads(&output, None, dropout.as_mut())?.entropy)?;
+                let heads = run(model, batch, None, false, dropout.as_mut())?;
+                let entropy = to_vec(&heads.entropy)?;
                 for (place, value) in places.iter().zip(entropy) {
                     scores[*place] = value;
                 }
@@ -104,12 +103,10 @@ impl ModelScorer<'_> {
                 &places,
                 seed,
                 &mut |places, batch, model, dropout| {
-                    let output =
-                        model.forward(&model_input(batch, model.device())?, dropout.as_mut())?;
-                    let heads = model.heads(&output, None, dropout.as_mut())?;
+                    let heads = run(model, batch, None, false, dropout.as_mut())?;
                     let mut values = Vec::with_capacity(places.len());
-                    for (_, logits) in &heads.logits {
-                        values.extend(to_vec(logits)?);
+                    for said in &heads.logits {
+                        values.extend(to_vec(&said.logits)?);
                     }
                     for (place, value) in places.iter().zip(values) {
                         let value = f64::from(value);
@@ -137,7 +134,7 @@ impl ModelScorer<'_> {
     }
 
     /// Calls `visit` with batches of the candidates at `places`; it is told the place of each
-    /// sequence of the batch.
+    /// example of the batch.
     fn pass(
         &self,
         candidates: &[ExampleRef],
@@ -162,7 +159,7 @@ impl ModelScorer<'_> {
             .into_iter()
             .enumerate()
         {
-            // The order that `pack` gives its sequences.
+            // The order that `pack` gives its examples.
             members.sort_by_key(|&member| examples[member].1);
             let items: Vec<BatchItem<'_>> = members
                 .iter()
@@ -197,7 +194,7 @@ impl Scorer for RandomScorer<'_> {
                 .map(|dataset| &dataset.spec.kind);
             // A sampler divides an entropy by ln C; this makes it uniform in [0, 1) for every task.
             let largest = match kind {
-                Some(kind) if !kind.is_regression() => (kind.num_outputs() as f64).ln(),
+                Some(kind) if !kind.is_regression() => (kind.num_alternatives() as f64).ln(),
                 _ => 1.0,
             };
             scores.push((self.stream.uniform() * largest) as f32);

@@ -28,7 +28,7 @@
 use std::path::Path;
 
 use camtl_data::load_task;
-use camtl_data::task::TaskSpec;
+use camtl_data::task::{TaskKind, TaskSpec};
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, TaskDataset};
 use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, TaskHead};
@@ -48,18 +48,87 @@ pub fn model_config(
         encoder.hidden_dropout_prob = dropout;
         encoder.attention_probs_dropout_prob = dropout;
     }
-    let head = |spec: &&TaskSpec| TaskHead {
-        name: spec.name.clone(),
-        num_outputs: spec.kind.num_outputs(),
-        regression: spec.kind.is_regression(),
-    };
     ModelConfig {
         encoder,
         method: config.model.method.clone(),
-        tasks: specs.iter().map(head).collect(),
+        tasks: specs.iter().map(|spec| task_head(spec)).collect(),
         max_length: config.data.max_length,
         freeze: config.model.freeze.clone(),
     }
+}
+
+/// The head that a task needs.
+pub fn task_head(spec: &TaskSpec) -> TaskHead {
+    let (name, outputs) = (spec.name.as_str(), spec.kind.num_outputs());
+    match spec.kind {
+        TaskKind::Regression { .. } => TaskHead::regression(name),
+        TaskKind::MultipleChoice { .. } => TaskHead::multiple_choice(name),
+        TaskKind::Tagging { .. } => TaskHead::tagging(name, outputs),
+        TaskKind::Span { no_answer } => TaskHead::span(name, no_answer),
+        TaskKind::SpanPair { .. } => TaskHead::span_pair(name, outputs),
+        _ => TaskHead::classification(name, outputs),
+    }
+}
+
+/// Takes tasks without a training file, and splits to evaluate without a file, out of `specs` and
+/// `config`, if `data.skip_missing` is set (it is not set afterwards: what is left is needed). Returns
+/// what was left out, a sentence each.
+///
+/// # Errors
+/// No task has a training file.
+pub fn leave_out_missing(
+    config: &mut RunConfig,
+    specs: &mut Vec<TaskSpec>,
+) -> Result<Vec<String>, TrainError> {
+    if !std::mem::take(&mut config.data.skip_missing) {
+        return Ok(Vec::new());
+    }
+    let mut left_out = Vec::new();
+    let dir = config.data.dir.clone();
+    let missing =
+        |spec: &TaskSpec, split: &str| spec.split_path(&dir, split).filter(|path| !path.is_file());
+    let mut kept = Vec::new();
+    for (at, mut spec) in std::mem::take(specs).into_iter().enumerate() {
+        if !spec.files.contains_key(TRAIN) {
+            left_out.push(format!(
+                "task `{}` is left out: it has no training split",
+                spec.name
+            ));
+            continue;
+        }
+        if let Some(path) = missing(&spec, TRAIN) {
+            left_out.push(format!(
+                "task `{}` is left out: {} is not there",
+                spec.name,
+                path.display()
+            ));
+            continue;
+        }
+        for split in splits_of(config, &spec) {
+            if let Some(path) = missing(&spec, &split) {
+                left_out.push(format!(
+                    "task `{}` is trained without its split `{split}`: {} is not there",
+                    spec.name,
+                    path.display()
+                ));
+                spec.files.remove(&split);
+            }
+        }
+        kept.push(at);
+        specs.push(spec);
+    }
+    if specs.is_empty() {
+        return Err(TrainError::Mismatch(format!(
+            "no task has a training file below {}: {}",
+            dir.display(),
+            left_out.join("; ")
+        )));
+    }
+    config.data.tasks = kept
+        .into_iter()
+        .filter_map(|at| config.data.tasks.get(at).cloned())
+        .collect();
+    Ok(left_out)
 }
 
 /// The model at the start of training: the pretrained encoder of `encoder_dir` with new modules and

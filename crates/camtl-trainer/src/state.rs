@@ -6,6 +6,7 @@ use camtl_data::metrics::ScoreTable;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, TaskStep, Timing};
+use crate::summary::EvaluatedExamples;
 
 /// State of the loop between two updates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,10 +61,13 @@ pub(crate) struct Best {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Evaluation {
     pub(crate) step: u64,
-    /// Whether all examples were used.
+    /// Whether all examples were used that the final evaluation uses.
     pub(crate) complete: bool,
     pub(crate) tasks: ScoreTable,
     pub(crate) losses: BTreeMap<String, f64>,
+    /// By task and split. Checkpoints of older versions do not have it.
+    #[serde(default)]
+    pub(crate) examples: BTreeMap<String, BTreeMap<String, EvaluatedExamples>>,
     pub(crate) average: f64,
     pub(crate) task_sigma: f64,
 }

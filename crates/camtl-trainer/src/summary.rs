@@ -17,6 +17,10 @@ pub struct Summary {
     pub average: Option<f64>,
     /// Population standard deviation over all metrics of all tasks.
     pub task_sigma: Option<f64>,
+    /// By task and split, the examples that the metrics are over; fewer than there are if
+    /// `eval.limit` or `eval.max_examples` says so. Summaries of older versions do not have it.
+    #[serde(default)]
+    pub examples: BTreeMap<String, BTreeMap<String, EvaluatedExamples>>,
     /// Parameters.
     pub params: ParameterSummary,
     /// How much of the data was used.
@@ -29,6 +33,15 @@ pub struct Summary {
     pub seed: u64,
     /// Version of camtl.
     pub version: String,
+}
+
+/// How much of a split an evaluation used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluatedExamples {
+    /// Examples that were evaluated; windows of long texts count each.
+    pub evaluated: u64,
+    /// Examples of the split.
+    pub total: u64,
 }
 
 /// Parameter counts of a run.

@@ -174,6 +174,9 @@ impl Trainer {
                 .unwrap_or_default(),
             average: evaluation.map(|evaluation| evaluation.average),
             task_sigma: evaluation.map(|evaluation| evaluation.task_sigma),
+            examples: evaluation
+                .map(|evaluation| evaluation.examples.clone())
+                .unwrap_or_default(),
             params: ParameterSummary::from(&ParameterReport::new(self.model.config())?),
             data: DataSummary::new(self.sampler.usage(), self.epoch()),
             throughput: ThroughputSummary {

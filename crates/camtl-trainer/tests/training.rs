@@ -2,12 +2,13 @@
 
 mod support;
 
+use camtl_data::answers::Answer;
 use camtl_data::batch::LossReduction;
 use camtl_data::sampler::{RegressionUncertainty, SamplerConfig, UncertaintyForm};
 use camtl_data::{EncodedSplit, Label};
 use camtl_model::{MethodConfig, Preset, Variant};
 use camtl_trainer::config::ScoringDropout;
-use camtl_trainer::{Event, Prediction, RunConfig, TrainError, Trainer, evaluate, predict};
+use camtl_trainer::{Event, RunConfig, TrainError, Trainer, evaluate, predict};
 use support::*;
 
 fn losses(events: &[Event]) -> Vec<f64> {
@@ -270,11 +271,11 @@ fn predictions_do_not_depend_on_batches_and_are_what_evaluation_counts() {
             for (a, b) in whole.iter().zip(&parts) {
                 match (a, b) {
                     (
-                        Prediction::Class {
+                        Answer::Class {
                             label: a,
                             probabilities: p,
                         },
-                        Prediction::Class {
+                        Answer::Class {
                             label: b,
                             probabilities: q,
                         },
@@ -283,7 +284,7 @@ fn predictions_do_not_depend_on_batches_and_are_what_evaluation_counts() {
                         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5);
                         assert!(p.iter().zip(q).all(|(p, q)| (p - q).abs() < 1e-5));
                     }
-                    (Prediction::Score { score: a }, Prediction::Score { score: b }) => {
+                    (Answer::Score(a), Answer::Score(b)) => {
                         assert!((a - b).abs() < 1e-4);
                     }
                     other => panic!("{other:?}"),
@@ -292,7 +293,7 @@ fn predictions_do_not_depend_on_batches_and_are_what_evaluation_counts() {
         }
         if task == 0 {
             let hits = whole.iter().zip(dev.labels()).filter(|(prediction, label)| {
-                matches!((prediction, label), (Prediction::Class { label, .. }, Some(Label::Class(class))) if label == class)
+                matches!((prediction, label), (Answer::Class { label, .. }, Some(Label::Class(class))) if label == class)
             });
             let scores = evaluate(trainer.model(), dataset, task, "dev", 64).unwrap();
             assert_eq!(

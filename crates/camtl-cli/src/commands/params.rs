@@ -1,7 +1,7 @@
 //! `camtl params`: parameters from shapes alone.
 
-use camtl_model::{ModelConfig, ParameterReport, TaskHead};
-use camtl_trainer::RunConfig;
+use camtl_model::{ModelConfig, ParameterReport};
+use camtl_trainer::{RunConfig, setup};
 use serde_json::{Map, Value, json};
 
 use crate::cli::ParamsArgs;
@@ -17,14 +17,7 @@ pub(crate) fn run(args: &ParamsArgs) -> Outcome {
     let model = ModelConfig {
         encoder: encoders::shapes_of(&config)?,
         method: config.model.method.clone(),
-        tasks: specs
-            .iter()
-            .map(|spec| TaskHead {
-                name: spec.name.clone(),
-                num_outputs: spec.kind.num_outputs(),
-                regression: spec.kind.is_regression(),
-            })
-            .collect(),
+        tasks: specs.iter().map(setup::task_head).collect(),
         max_length: config.data.max_length,
         freeze: config.model.freeze.clone(),
     };

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
-use camtl_data::task::TaskSpec;
-use camtl_trainer::{Prediction, predict};
+use camtl_data::answers::Answer;
+use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_trainer::predict;
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 
@@ -22,6 +23,7 @@ const CHUNK: usize = 256;
 pub(crate) fn run(args: &PredictArgs) -> Outcome {
     let run = TrainedRun::open(&args.run, &args.weights)?;
     let task = run.task_index(&args.task)?;
+    refuse_other_kinds(&run.specs[task])?;
     let (reader, origin, chunk): (Box<dyn BufRead>, String, usize) = match &args.input {
         Some(path) => {
             let file = File::open(path)
@@ -94,8 +96,8 @@ fn answer<R: BufRead>(
             let mut text = String::new();
             for prediction in &predictions {
                 match args.format {
-                    LineFormat::Tsv => tsv_line(spec, prediction, &mut text),
-                    LineFormat::Jsonl => json_line(spec, prediction, &mut text),
+                    LineFormat::Tsv => tsv_line(spec, prediction, &mut text)?,
+                    LineFormat::Jsonl => json_line(spec, prediction, &mut text)?,
                 }
             }
             out.write_all(text.as_bytes())?;
@@ -142,9 +144,9 @@ fn header(spec: &TaskSpec) -> String {
     text
 }
 
-fn tsv_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
-    match prediction {
-        Prediction::Class {
+fn tsv_line(spec: &TaskSpec, answer: &Answer, text: &mut String) -> Result<(), Failure> {
+    match answer {
+        Answer::Class {
             label,
             probabilities,
         } => {
@@ -153,16 +155,18 @@ fn tsv_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
                 let _ = write!(text, "\t{probability:.6}");
             }
         }
-        Prediction::Score { score } => {
+        Answer::Score(score) => {
             let _ = write!(text, "{score:.6}");
         }
+        _ => return Err(other_kind(spec)),
     }
     text.push('\n');
+    Ok(())
 }
 
-fn json_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
-    let value = match prediction {
-        Prediction::Class {
+fn json_line(spec: &TaskSpec, answer: &Answer, text: &mut String) -> Result<(), Failure> {
+    let value = match answer {
+        Answer::Class {
             label,
             probabilities,
         } => {
@@ -172,7 +176,26 @@ fn json_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
                 .collect();
             json!({"label": label_name(spec, *label), "probabilities": probabilities})
         }
-        Prediction::Score { score } => json!({"score": score}),
+        Answer::Score(score) => json!({"score": score}),
+        _ => return Err(other_kind(spec)),
     };
     let _ = writeln!(text, "{value}");
+    Ok(())
+}
+
+/// Lines of text do not hold options, words, contexts or mentions.
+fn refuse_other_kinds(spec: &TaskSpec) -> Result<(), Failure> {
+    match spec.kind {
+        TaskKind::Classification { .. } | TaskKind::Regression { .. } => Ok(()),
+        _ => Err(other_kind(spec)),
+    }
+}
+
+fn other_kind(spec: &TaskSpec) -> Failure {
+    Failure::usage(anyhow::anyhow!(
+        "task `{}` is of kind {}; predict answers classifications and regressions",
+        spec.name,
+        spec.kind.name()
+    ))
+    .hint("eval tells the metrics of every kind")
 }

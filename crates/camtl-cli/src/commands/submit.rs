@@ -6,8 +6,9 @@
 
 use std::fmt::Write as _;
 
+use camtl_data::answers::Answer;
 use camtl_data::task::{Submission, TaskKind, TaskSpec};
-use camtl_trainer::{Prediction, predict};
+use camtl_trainer::predict;
 
 use crate::cli::SubmitArgs;
 use crate::failure::{Failure, OrFail, Outcome, SUCCESS};
@@ -144,24 +145,37 @@ fn answers(
     Ok(Some(text))
 }
 
-fn spelled(
-    spec: &TaskSpec,
-    submission: &Submission,
-    prediction: &Prediction,
-) -> Result<String, Failure> {
-    match (prediction, &spec.kind) {
-        (Prediction::Class { label, .. }, _) => {
+fn spelled(spec: &TaskSpec, submission: &Submission, answer: &Answer) -> Result<String, Failure> {
+    match (answer, &spec.kind) {
+        (Answer::Class { label, .. }, _) => {
             let name = spec.label_name(*label).ok_or_else(|| {
                 Failure::work(anyhow::anyhow!("task `{}` has no class {label}", spec.name))
             })?;
             Ok(submission.spelling(name).to_owned())
         }
-        (Prediction::Score { score }, TaskKind::Regression { min, max }) => {
+        (Answer::Score(score), TaskKind::Regression { min, max }) => {
             Ok(format!("{:.3}", score.clamp(*min, *max)))
         }
-        (Prediction::Score { .. }, _) => Err(Failure::work(anyhow::anyhow!(
-            "task `{}` predicts labels, but its head gives scores",
-            spec.name
+        (Answer::Choice { option, .. }, _) => {
+            let name = spec.label_name(*option).ok_or_else(|| {
+                Failure::work(anyhow::anyhow!(
+                    "task `{}` has no option {option}",
+                    spec.name
+                ))
+            })?;
+            Ok(submission.spelling(name).to_owned())
+        }
+        (_, TaskKind::Tagging { .. } | TaskKind::Span { .. }) => {
+            Err(Failure::usage(anyhow::anyhow!(
+                "task `{}` is of kind {}, which the server's table has no place for",
+                spec.name,
+                spec.kind.name()
+            )))
+        }
+        _ => Err(Failure::work(anyhow::anyhow!(
+            "task `{}` is of kind {}, but its head answers as another",
+            spec.name,
+            spec.kind.name()
         ))),
     }
 }

@@ -6,7 +6,7 @@ use camtl_data::task::TaskSpec;
 use camtl_data::tokenize::TextTokenizer;
 use camtl_trainer::{
     Outcome as TrainOutcome, RunConfig, TrainError, Trainer, build_model, load_datasets,
-    resolve_device,
+    resolve_device, setup,
 };
 
 use crate::cli::TrainArgs;
@@ -17,9 +17,12 @@ use crate::{interrupt, logging, output, scores, trained};
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
     let run_dir = run_dir(args)?;
-    let config = configuration(args, &run_dir)?;
+    let mut config = configuration(args, &run_dir)?;
     let stop = interrupt::install()?;
-    let specs = config.task_specs().map_err(Failure::usage)?;
+    let mut specs = config.task_specs().map_err(Failure::usage)?;
+    for left_out in setup::leave_out_missing(&mut config, &mut specs).map_err(Failure::usage)? {
+        output::note(&format!("warning: {left_out}"));
+    }
     let spec_refs: Vec<&TaskSpec> = specs.iter().collect();
     let device = resolve_device(config.train.device).map_err(Failure::usage)?;
     let encoder = config.encoder_dir().map_err(Failure::usage)?;

@@ -1,6 +1,6 @@
 //! Running a batch packed, padded and one by one, and comparing all values.
 
-use camtl_model::{Model, ModelInput, Trace};
+use camtl_model::{HeadKind, Model, ModelInput, Trace};
 use camtl_ops::{HeadsOutput, Packing, Targets};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -64,7 +64,7 @@ fn piece(case: &Case, batch: &Batch, execution: Execution, samples: Vec<usize>) 
         let task = batch.tasks[sample];
         tasks.push(task as i64);
         let label = batch.labels[sample];
-        let regression = case.config.tasks[task].regression;
+        let regression = case.config.tasks[task].kind == HeadKind::Regression;
         classes.push(if regression { 0 } else { label as i64 });
         scores.push(if regression { label as f32 } else { 0.0 });
     }

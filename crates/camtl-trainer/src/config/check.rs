@@ -163,6 +163,12 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
     );
     require(eval.limit != Some(0), "eval.limit", &0, "at least 1");
     require(
+        eval.max_examples != Some(0),
+        "eval.max_examples",
+        &0,
+        "at least 1",
+    );
+    require(
         !eval.splits.is_empty(),
         "eval.splits",
         &"empty",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use camtl_data::metrics::{ScoreTable, task_sigma};
+use camtl_data::encoded::EncodedSplit;
+use camtl_data::metrics::{MetricError, ScoreTable, task_sigma};
 use camtl_data::task::TaskSpec;
 
 use super::Trainer;
@@ -12,7 +13,7 @@ use crate::error::TrainError;
 use crate::evaluate::{Place, TaskScores, add_scores, evaluate_indices};
 use crate::event::{Event, Timing};
 use crate::state::{Best, Evaluation};
-use crate::summary::average;
+use crate::summary::{EvaluatedExamples, average};
 
 impl Trainer {
     /// Whether the model is to be evaluated after the current update, by schedule.
@@ -34,7 +35,8 @@ impl Trainer {
         on_event: &mut dyn FnMut(&Event),
         stop: &AtomicBool,
     ) -> Result<bool, TrainError> {
-        let limit = self.config.eval.limit;
+        let eval = &self.config.eval;
+        let limit = [eval.limit, eval.max_examples].into_iter().flatten().min();
         if !self.evaluation(on_event, stop, limit, false)? {
             return Ok(false);
         }
@@ -60,7 +62,7 @@ impl Trainer {
         if !self.config.eval.at_end || known {
             return Ok(true);
         }
-        self.evaluation(on_event, stop, None, true)
+        self.evaluation(on_event, stop, self.config.eval.max_examples, true)
     }
 
     /// Ends the run when the average has not risen for `patience` evaluations.
@@ -106,8 +108,9 @@ impl Trainer {
                 self.config.eval.splits
             )));
         }
-        let evaluation = self.summarise(results, limit.is_none())?;
-        // Averages over samples and over everything are not compared with each other.
+        let complete = limit == self.config.eval.max_examples;
+        let evaluation = self.summarise(results, complete)?;
+        // Averages over smaller and over larger samples are not compared with each other.
         let comparable = evaluation.complete == self.config.eval.limit.is_none();
         let best = comparable
             && self
@@ -165,7 +168,7 @@ impl Trainer {
                         task_index,
                         split,
                     };
-                    work.push((place, spread(examples.len(), limit)));
+                    work.push((place, sample(examples.len(), examples.groups(), limit)));
                 }
             }
         }
@@ -205,6 +208,7 @@ impl Trainer {
         let mut tasks = ScoreTable::new();
         let mut first: BTreeMap<String, String> = BTreeMap::new();
         let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        let mut examples: BTreeMap<String, BTreeMap<String, EvaluatedExamples>> = BTreeMap::new();
         for scores in &results {
             let first = first
                 .entry(scores.task.clone())
@@ -213,16 +217,28 @@ impl Trainer {
             let sum = sums.entry(scores.task.clone()).or_default();
             sum.0 += scores.loss * scores.examples as f64;
             sum.1 += scores.examples as f64;
+            let total = self
+                .datasets
+                .iter()
+                .filter(|dataset| dataset.spec.name == scores.task)
+                .find_map(|dataset| dataset.splits.get(&scores.split))
+                .map_or(scores.examples, EncodedSplit::len);
+            let count = EvaluatedExamples {
+                evaluated: scores.examples as u64,
+                total: total as u64,
+            };
+            let splits = examples.entry(scores.task.clone()).or_default();
+            splits.insert(scores.split.clone(), count);
         }
         let losses = sums
             .into_iter()
             .map(|(task, (sum, count))| (task, sum / count.max(1.0)))
             .collect();
         let specs: Vec<&TaskSpec> = self.datasets.iter().map(|dataset| &dataset.spec).collect();
-        let table_error = |source| TrainError::Metric {
+        let table_error = |source: MetricError| TrainError::Metric {
             task: "all".to_owned(),
             split: "all".to_owned(),
-            source,
+            source: source.into(),
         };
         let average = average(&tasks, &specs, self.config.eval.glue_average)
             .ok_or_else(|| TrainError::Mismatch("no task has a metric to average".to_owned()))?;
@@ -232,6 +248,7 @@ impl Trainer {
             complete,
             tasks,
             losses,
+            examples,
             average,
             task_sigma,
         })
@@ -246,6 +263,31 @@ fn spread(length: usize, limit: Option<usize>) -> Vec<usize> {
     }
 }
 
+/// About `limit` of `length` examples spread evenly over them, or all. Examples that are scored
+/// together (`groups` has the group of each) are taken together, so of groups there is at least one.
+fn sample(length: usize, groups: Option<&[u64]>, limit: Option<usize>) -> Vec<usize> {
+    let (Some(groups), Some(limit)) = (groups, limit) else {
+        return spread(length, limit);
+    };
+    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    let mut order = Vec::new();
+    for (at, &group) in groups.iter().enumerate() {
+        let members = members.entry(group).or_default();
+        if members.is_empty() {
+            order.push(group);
+        }
+        members.push(at);
+    }
+    let wanted = (order.len() * limit / length.max(1)).max(1);
+    let mut taken: Vec<usize> = spread(order.len(), Some(wanted))
+        .into_iter()
+        .filter_map(|at| members.remove(&order[at]))
+        .flatten()
+        .collect();
+    taken.sort_unstable();
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,5 +300,18 @@ mod tests {
         let indices = spread(1_000_003, Some(777));
         assert_eq!(indices.len(), 777);
         assert!(indices.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn groups_are_taken_whole() {
+        let groups = [7, 7, 7, 1, 1, 3, 7, 9, 9, 9];
+        assert_eq!(sample(10, Some(&groups), Some(5)), [0, 1, 2, 5, 6]);
+        assert_eq!(sample(10, Some(&groups), Some(1)), [0, 1, 2, 6]);
+        assert_eq!(
+            sample(10, Some(&groups), Some(50)),
+            (0..10).collect::<Vec<_>>()
+        );
+        assert_eq!(sample(10, Some(&groups), None).len(), 10);
+        assert_eq!(sample(10, None, Some(2)), [0, 5]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use camtl_data::encoded::TaskDataset;
 use camtl_data::sampler::{TaskInfo, build_sampler};
 use camtl_data::task::{TaskKind, TaskSpec};
-use camtl_model::{Model, ParameterReport};
+use camtl_model::{HeadKind, Model, ParameterReport, TaskHead};
 
 use super::{STATE, Trainer};
 use crate::checkpoint::CheckpointStore;
@@ -18,6 +18,7 @@ use crate::optimizer::Optimizer;
 use crate::run_folder::RunFolder;
 use crate::schedule::LinearSchedule;
 use crate::scorer::TRAIN;
+use crate::setup::task_head;
 use crate::state::{Totals, TrainState, Window};
 
 impl Trainer {
@@ -250,27 +251,24 @@ fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
 
 /// Data sets and heads must be the same tasks in the same order.
 fn check_tasks(datasets: &[TaskDataset], model: &Model) -> Result<(), TrainError> {
-    let describe = |name: &str, outputs: usize, regression: bool| {
-        let kind = if regression {
-            "regression".to_owned()
-        } else {
-            format!("{outputs} classes")
+    let describe = |head: &TaskHead| {
+        let classes = head.num_outputs;
+        let kind = match head.kind {
+            HeadKind::Regression => "regression".to_owned(),
+            HeadKind::MultipleChoice => "multiple choice".to_owned(),
+            HeadKind::Tagging => format!("{classes} tags"),
+            HeadKind::Span { no_answer: false } => "span".to_owned(),
+            HeadKind::Span { no_answer: true } => "span or no answer".to_owned(),
+            HeadKind::SpanPair => format!("span pair, {classes} classes"),
+            _ => format!("{classes} classes"),
         };
-        format!("{name} ({kind})")
+        format!("{} ({kind})", head.name)
     };
     let data: Vec<String> = datasets
         .iter()
-        .map(|dataset| {
-            let kind = &dataset.spec.kind;
-            describe(&dataset.spec.name, kind.num_outputs(), kind.is_regression())
-        })
+        .map(|dataset| describe(&task_head(&dataset.spec)))
         .collect();
-    let heads: Vec<String> = model
-        .config()
-        .tasks
-        .iter()
-        .map(|head| describe(&head.name, head.num_outputs, head.regression))
-        .collect();
+    let heads: Vec<String> = model.config().tasks.iter().map(describe).collect();
     match data == heads {
         true => Ok(()),
         false => Err(TrainError::Mismatch(format!(
@@ -291,6 +289,7 @@ fn data_checksum(datasets: &[TaskDataset]) -> Result<String, TrainError> {
             bytes.extend_from_slice(&example.id.to_le_bytes());
             bytes.extend(example.input_ids.iter().flat_map(|id| id.to_le_bytes()));
             bytes.extend_from_slice(example.token_type_ids);
+            bytes.extend(example.extra.iter().flat_map(|value| value.to_le_bytes()));
             match example.label {
                 Some(camtl_data::reader::Label::Class(class)) => {
                     bytes.extend_from_slice(&class.to_le_bytes())

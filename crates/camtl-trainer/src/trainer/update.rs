@@ -13,10 +13,10 @@ use camtl_ops::grad_norm;
 use tch::Kind;
 
 use super::Trainer;
+use crate::answer::to_vec;
 use crate::config::{RegressionUnit, ScoringDropout};
 use crate::error::{Offenders, TrainError};
-use crate::forward::{model_input, targets};
-use crate::predict::to_vec;
+use crate::forward::run;
 use crate::scorer::{ModelScorer, RandomScorer, TRAIN, dropout_stream, train_split};
 use crate::state::Update;
 
@@ -201,14 +201,13 @@ impl Trainer {
         {
             let mut dropout =
                 dropout_stream(&self.model, derive_seed(seed, "micro-batch", number as u64));
-            let output = self.model.forward_with(
-                &model_input(part, device)?,
-                step.modulation(),
+            let heads = run(
+                &self.model,
+                part,
+                Some(step.modulation()),
+                true,
                 Some(&mut dropout),
             )?;
-            let heads =
-                self.model
-                    .heads(&output, Some(&targets(part, device)?), Some(&mut dropout))?;
             let Some(loss) = heads.loss else {
                 return Err(TrainError::Mismatch(
                     "the heads gave no loss although there are targets".to_owned(),
