@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     Predict(PredictArgs),
     Submit(SubmitArgs),
+    Adapt(AdaptArgs),
     Params(ParamsArgs),
     Report(ReportArgs),
     Task(TaskArgs),
@@ -118,24 +119,27 @@ pub(crate) struct WeightsArgs {
 
 /// Labels text: reads lines, writes labels and probabilities, in the order of the input.
 ///
-/// Input lines are tab-separated text fields in the task's order (one text, or a pair), or JSON
-/// objects that use the task's field names. The form is recognised by the first character of the
-/// first line unless --input-format says which. Output is one line per input line.
+/// With --task, input lines are tab-separated text fields in the task's order (one text, or a pair), or
+/// JSON objects that use the task's field names; the form is recognised by the first character of the
+/// first line unless --input-format says which. Without --task, lines are JSON objects with `task`,
+/// `text_a` and, for tasks on pairs, `text_b`: tasks may be mixed, and are answered in the same passes.
+/// Output is one line per input line.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
     a regression writes its score. The header line names the columns; --no-header leaves it out.\n\n\
     Examples:\n  \
     printf 'a touching film\\n' | camtl predict runs/glue --task sst-2\n  \
-    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl"
+    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl\n  \
+    echo '{\"task\": \"sst-2\", \"text_a\": \"a touching film\"}' | camtl predict runs/glue"
 )]
 pub(crate) struct PredictArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
 
-    /// The task whose labels are wanted.
+    /// The task whose labels are wanted [default: each line names its own].
     #[arg(long, value_name = "TASK")]
-    pub(crate) task: String,
+    pub(crate) task: Option<String>,
 
     /// The input file [default: standard input].
     #[arg(long, value_name = "FILE")]
@@ -145,9 +149,9 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// The form of the output.
-    #[arg(long, value_enum, default_value = "tsv")]
-    pub(crate) format: LineFormat,
+    /// The form of the output [default: tsv with --task, else jsonl].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<LineFormat>,
 
     /// The form of the input [default: recognised].
     #[arg(long, value_enum)]
@@ -196,6 +200,63 @@ pub(crate) struct SubmitArgs {
     /// Reads the test files from this folder instead of the one the run was trained on.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// Extends a trained model by a task: one row of the task embedding and one head.
+///
+/// By default everything that the old tasks use is frozen. Only the new row and head are trained, and
+/// the old tasks' outputs stay the same, bit for bit. --freeze trains more; the command says at its end
+/// which of the two is the case. The result is a run folder like any other; the new task's training
+/// (checkpoints, events) is kept in its adaptation/ folder.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Training takes the trained run's settings, with one task's shuffled data, 3 epochs but at least 200\n\
+    updates, and a learning rate of 1e-3 while everything shared is frozen; --set changes any of them.\n\n\
+    Examples:\n  camtl adapt runs/glue --task configs/tasks/scitail.toml\n  \
+    camtl adapt runs/glue --task configs/tasks/scitail.toml --init-from sts-b --fraction 0.01 --run runs/scitail-1\n  \
+    camtl adapt runs/glue --task configs/tasks/snli.toml --freeze 0-2 --set train.learning_rate=2e-5"
+)]
+pub(crate) struct AdaptArgs {
+    /// The run folder of the trained model; it is not changed.
+    #[arg(value_name = "RUN")]
+    pub(crate) base: PathBuf,
+
+    /// The task file (TOML) of the new task.
+    #[arg(long, value_name = "TASKFILE")]
+    pub(crate) task: PathBuf,
+
+    /// Where the new row of the task embedding starts: a task of the run, `mean` of all its tasks, or
+    /// `random` [default: mean].
+    #[arg(long, value_name = "TASK|mean|random")]
+    pub(crate) init_from: Option<String>,
+
+    /// Trains on this fraction of the new task's training rows, drawn at random with train.seed.
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    pub(crate) fraction: f64,
+
+    /// What is not trained: `shared` (all but the new row and head), `none`, layers such as `0-4` (and
+    /// the embeddings), or name patterns with commas between them.
+    #[arg(long, value_name = "WHAT", default_value = "shared")]
+    pub(crate) freeze: String,
+
+    /// The new run folder [default: RUN followed by - and the task's name].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+
+    /// The folder that the new task's paths are relative to [default: the run's data.dir].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Overrides one configuration value of the new task's training; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Continues an adaptation that was stopped; give the same options again.
+    #[arg(long)]
+    pub(crate) resume: bool,
 
     #[command(flatten)]
     pub(crate) weights: WeightsArgs,

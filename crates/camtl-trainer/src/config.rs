@@ -87,6 +87,10 @@ pub struct DataOptions {
     /// Reads at most so many examples of each training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
+    /// Trains on a random part of each training split, drawn with `train.seed`: this fraction of its
+    /// rows, rounded down, and at least one. Smaller fractions are parts of larger ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_fraction: Option<f64>,
 }
 
 /// Where an encoder that is not there yet can be downloaded from.
@@ -345,6 +349,7 @@ impl Default for DataOptions {
             max_length: default::max_length(),
             cache_dir: default::cache_dir(),
             train_limit: None,
+            train_fraction: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use camtl_data::batch::BatchItem;
 use camtl_data::encoded::{EncodedSplit, TaskDataset};
 use camtl_data::metrics::{MetricKind, Predictions, References, ScoreTable, compute};
 use camtl_data::reader::Label;
@@ -9,7 +10,7 @@ use camtl_model::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::predict::{Prediction, outputs};
+use crate::predict::{Prediction, outputs, task_number};
 
 /// A task's scores on one split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,7 +105,14 @@ pub(crate) fn evaluate_indices(
             )));
         }
     }
-    let Some(outputs) = outputs(model, task_index, examples, indices, batch_tokens, go_on)? else {
+    let items: Vec<BatchItem<'_>> = indices
+        .iter()
+        .map(|&index| BatchItem {
+            task: task_number(task_index),
+            example: examples.get(index),
+        })
+        .collect();
+    let Some(outputs) = outputs(model, &items, batch_tokens, go_on)? else {
         return Ok(None);
     };
     let loss = match outputs.is_empty() {

@@ -1,7 +1,6 @@
 //! From packed batches to tensors, and splits in batches of bounded size.
 
-use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
-use camtl_data::encoded::EncodedSplit;
+use camtl_data::batch::PackedBatch;
 use camtl_data::reader::Label;
 use camtl_model::ModelInput;
 use camtl_ops::{IGNORED_CLASS, Packing, Targets};
@@ -53,18 +52,6 @@ pub(crate) fn batches_by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec
         }
     }
     batches
-}
-
-/// Some examples of one task as one batch, in the order given.
-pub(crate) fn pack_examples(split: &EncodedSplit, task: u32, indices: &[usize]) -> PackedBatch {
-    let items: Vec<BatchItem<'_>> = indices
-        .iter()
-        .map(|&index| BatchItem {
-            task,
-            example: split.get(index),
-        })
-        .collect();
-    PackedBatch::pack(&items, LossReduction::ExampleMean)
 }
 
 #[cfg(test)]

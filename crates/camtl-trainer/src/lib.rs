@@ -44,7 +44,7 @@ pub use device::resolve_device;
 pub use error::{Offenders, TrainError};
 pub use evaluate::{TaskScores, evaluate};
 pub use event::Event;
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, predict, predict_mixed};
 pub use setup::{build_model, load_datasets, set_precision};
 pub use summary::Summary;
 pub use trainer::{Outcome, Trainer};

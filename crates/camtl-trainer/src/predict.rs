@@ -1,14 +1,15 @@
-//! Predictions of one task, in the order of the input whatever the batches.
+//! Predictions, in the order of the input whatever the batches.
 //!
 //! Evaluation counts the labels that [`predict`] returns: both go through the same pass.
 
+use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
 use camtl_data::encoded::EncodedSplit;
-use camtl_model::Model;
+use camtl_model::{Model, TaskHead};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::TrainError;
-use crate::forward::{batches_by_length, model_input, pack_examples, targets};
+use crate::forward::{batches_by_length, model_input, targets};
 
 /// What the model says about one example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,20 +40,38 @@ pub fn predict(
     split: &EncodedSplit,
     batch_tokens: usize,
 ) -> Result<Vec<Prediction>, TrainError> {
-    let indices: Vec<usize> = (0..split.len()).collect();
-    let outputs = outputs(
-        model,
-        task_index,
-        split,
-        &indices,
-        batch_tokens,
-        &mut |_| true,
-    )?;
+    let items: Vec<BatchItem<'_>> = split
+        .iter()
+        .map(|example| BatchItem {
+            task: task_number(task_index),
+            example,
+        })
+        .collect();
+    predict_mixed(model, &items, batch_tokens)
+}
+
+/// Predicts examples of any of the model's tasks, each with its own task's head, in the order given.
+/// Examples of different tasks share forward passes of at most `batch_tokens` tokens.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_mixed(
+    model: &Model,
+    items: &[BatchItem<'_>],
+    batch_tokens: usize,
+) -> Result<Vec<Prediction>, TrainError> {
+    let outputs = outputs(model, items, batch_tokens, &mut |_| true)?;
     Ok(outputs
         .unwrap_or_default()
         .into_iter()
         .map(|output| output.prediction)
         .collect())
+}
+
+/// A task's place as batches hold it; none of a real model is beyond 32 bits, and the pass refuses
+/// those it does not have.
+pub(crate) fn task_number(task_index: usize) -> u32 {
+    u32::try_from(task_index).unwrap_or(u32::MAX)
 }
 
 /// A prediction and its loss (0 without a label).
@@ -61,67 +80,35 @@ pub(crate) struct ExampleOutput {
     pub(crate) loss: f32,
 }
 
-/// Runs the model over `indices` of `split`. `go_on` is told how many examples each pass did and
-/// may end the work, which gives `None`.
+/// Runs the model over `items`. `go_on` is told how many examples each pass did and may end the
+/// work, which gives `None`.
 pub(crate) fn outputs(
     model: &Model,
-    task_index: usize,
-    split: &EncodedSplit,
-    indices: &[usize],
+    items: &[BatchItem<'_>],
     batch_tokens: usize,
     go_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Vec<ExampleOutput>>, TrainError> {
     let tasks = &model.config().tasks;
-    let head = tasks.get(task_index).ok_or_else(|| {
-        TrainError::Mismatch(format!(
-            "the model has {} tasks and none at place {task_index}",
-            tasks.len()
-        ))
-    })?;
-    let lengths: Vec<usize> = indices
-        .iter()
-        .map(|&index| split.get(index).len())
-        .collect();
+    if let Some(unknown) = items.iter().find(|item| item.task as usize >= tasks.len()) {
+        return Err(TrainError::Mismatch(format!(
+            "the model has {} tasks and none at place {}",
+            tasks.len(),
+            unknown.task
+        )));
+    }
+    let lengths: Vec<usize> = items.iter().map(|item| item.example.len()).collect();
     let mut results: Vec<Option<ExampleOutput>> = Vec::new();
-    results.resize_with(indices.len(), || None);
-    for places in batches_by_length(&lengths, batch_tokens) {
-        let members: Vec<usize> = places.iter().map(|&place| indices[place]).collect();
-        let batch = pack_examples(split, task_index as u32, &members);
-        let (values, losses) = no_grad(|| -> Result<(Vec<f32>, Vec<f32>), TrainError> {
-            let output = model.forward(&model_input(&batch, model.device())?, None)?;
-            let targets = targets(&batch, model.device())?;
-            let heads = model.heads(&output, Some(&targets), None)?;
-            let [(_, logits)] = heads.logits.as_slice() else {
-                return Err(TrainError::Mismatch(format!(
-                    "{} logit tensors for one task",
-                    heads.logits.len()
-                )));
-            };
-            let values = match head.regression {
-                true => logits.shallow_clone(),
-                false => logits.f_softmax(-1, Kind::Float)?,
-            };
-            let losses = match &heads.loss {
-                Some(loss) => to_vec(loss)?,
-                None => vec![0.0; members.len()],
-            };
-            Ok((to_vec(&values)?, losses))
-        })?;
-        for ((row, place), loss) in values
-            .chunks_exact(head.num_outputs)
-            .zip(&places)
-            .zip(losses)
-        {
-            let prediction = match head.regression {
-                true => Prediction::Score { score: row[0] },
-                false => Prediction::Class {
-                    label: argmax(row),
-                    probabilities: row.to_vec(),
-                },
-            };
-            results[*place] = Some(ExampleOutput { prediction, loss });
+    results.resize_with(items.len(), || None);
+    for mut places in batches_by_length(&lengths, batch_tokens) {
+        // The order of a packed batch: stable by task.
+        places.sort_by_key(|&place| items[place].task);
+        let members: Vec<BatchItem<'_>> = places.iter().map(|&place| items[place]).collect();
+        let batch = PackedBatch::pack(&members, LossReduction::ExampleMean);
+        let outputs = no_grad(|| run(model, &batch, tasks))?;
+        for (output, place) in outputs.into_iter().zip(&places) {
+            results[*place] = Some(output);
         }
-        if !go_on(members.len()) {
+        if !go_on(places.len()) {
             return Ok(None);
         }
     }
@@ -134,6 +121,41 @@ pub(crate) fn outputs(
             results.len()
         ))),
     }
+}
+
+/// One forward pass; outputs in the batch's order.
+fn run(
+    model: &Model,
+    batch: &PackedBatch,
+    tasks: &[TaskHead],
+) -> Result<Vec<ExampleOutput>, TrainError> {
+    let output = model.forward(&model_input(batch, model.device())?, None)?;
+    let targets = targets(batch, model.device())?;
+    let heads = model.heads(&output, Some(&targets), None)?;
+    let losses = match &heads.loss {
+        Some(loss) => to_vec(loss)?,
+        None => vec![0.0; batch.num_sequences()],
+    };
+    let mut losses = losses.into_iter();
+    let mut outputs = Vec::with_capacity(batch.num_sequences());
+    for (task, logits) in &heads.logits {
+        let head = &tasks[*task];
+        let values = match head.regression {
+            true => to_vec(logits)?,
+            false => to_vec(&logits.f_softmax(-1, Kind::Float)?)?,
+        };
+        for (row, loss) in values.chunks_exact(head.num_outputs).zip(losses.by_ref()) {
+            let prediction = match head.regression {
+                true => Prediction::Score { score: row[0] },
+                false => Prediction::Class {
+                    label: argmax(row),
+                    probabilities: row.to_vec(),
+                },
+            };
+            outputs.push(ExampleOutput { prediction, loss });
+        }
+    }
+    Ok(outputs)
 }
 
 /// Copies a tensor to the host as fp32, in row-major order.

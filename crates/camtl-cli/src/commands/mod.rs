@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod adapt;
 mod eval;
 mod params;
 mod predict;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Submit(args) => submit::run(args),
+        Command::Adapt(args) => adapt::run(args, cli.quiet),
         Command::Params(args) => params::run(args),
         Command::Report(args) => report::run(args),
         Command::Task(args) => task::run(args),

@@ -1,0 +1,60 @@
+//! The inference engine: requests for any of a run's tasks in, answers in the same order out.
+//!
+//! Requests of different tasks share packed forward passes, which
+//! is what the conditional encoder is for: one pass, each sequence modulated by its own task. The passes
+//! are batch-invariant, so an answer has the same bits whatever else was asked with it.
+
+use camtl_data::batch::BatchItem;
+use camtl_data::reader::Example;
+use camtl_trainer::{Prediction, predict_mixed};
+
+use crate::failure::Failure;
+use crate::request::Request;
+use crate::trained::TrainedRun;
+
+/// A trained run that answers requests.
+pub(crate) struct Engine {
+    run: TrainedRun,
+    batch_tokens: usize,
+}
+
+impl Engine {
+    /// An engine on `run` whose forward passes have at most `eval.batch_tokens` tokens.
+    pub(crate) fn new(mut run: TrainedRun) -> Self {
+        // An answer must not depend on who asks at the same time.
+        run.model.set_batch_invariant(true);
+        Self {
+            batch_tokens: run.config.eval.batch_tokens,
+            run,
+        }
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> &TrainedRun {
+        &self.run
+    }
+
+    /// Answers all requests, in their order.
+    ///
+    /// # Errors
+    /// A text cannot be tokenised, or the model fails.
+    pub(crate) fn answer(&self, requests: Vec<Request>) -> Result<Vec<Prediction>, Failure> {
+        let (tasks, examples): (Vec<usize>, Vec<Example>) = requests
+            .into_iter()
+            .map(|request| (request.task, request.example))
+            .unzip();
+        let encoded = self
+            .run
+            .tokenizer
+            .encode_all(&examples, self.run.config.data.max_length)?;
+        let items: Vec<BatchItem<'_>> = tasks
+            .iter()
+            .zip(encoded.iter())
+            .map(|(&task, example)| BatchItem {
+                task: task as u32,
+                example,
+            })
+            .collect();
+        Ok(predict_mixed(&self.run.model, &items, self.batch_tokens)?)
+    }
+}
