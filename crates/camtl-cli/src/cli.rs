@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     Eval(EvalArgs),
     Predict(PredictArgs),
+    Serve(ServeArgs),
     Submit(SubmitArgs),
     Adapt(AdaptArgs),
     Params(ParamsArgs),
@@ -160,6 +161,62 @@ pub(crate) struct PredictArgs {
     /// Leaves out the header line of tsv output.
     #[arg(long)]
     pub(crate) no_header: bool,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// Answers over HTTP for every task of a trained run, until Ctrl-C or SIGTERM.
+///
+/// Requests of all connections are collected for a moment and answered in packed batches that mix
+/// tasks. Stopping finishes what is queued; a second Ctrl-C stops at once. The server listens on this
+/// machine only unless --host says otherwise; it has no authentication.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "POST /predict  one request or an array: {\"task\": ..., \"text_a\": ..., \"text_b\": ...}\n\
+    GET  /tasks    names, kinds, labels and scores\n\
+    GET  /health   200 while requests are taken\n\
+    GET  /metrics  counters in Prometheus' text form\n\n\
+    Errors are {\"error\": REASON} with status 400 (malformed), 404 (no such task or path), 405, 408 (the body\n\
+    does not arrive), 413 (too large), 500, 503 with Retry-After (too many wait) or 504 (no answer in time).\n\n\
+    Examples:\n  camtl serve runs/glue\n  \
+    curl -d '{\"task\": \"sst-2\", \"text_a\": \"a touching film\"}' http://127.0.0.1:8080/predict"
+)]
+pub(crate) struct ServeArgs {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+
+    /// The address to listen on; 0.0.0.0 takes connections from other machines.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+
+    /// The port to listen on; 0 takes any free one, which is printed.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+
+    /// Most requests in one batch; its tokens are bounded by the run's eval.batch_tokens.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) max_batch: usize,
+
+    /// Longest wait of a request for others to share its batch, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 2)]
+    pub(crate) max_wait_ms: u64,
+
+    /// Requests that may wait for the model; beyond it the answer is 503.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(crate) queue: usize,
+
+    /// Most requests in one body; more are answered 413.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_items: usize,
+
+    /// Most bytes of a body; larger ones are answered 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    pub(crate) max_body: usize,
+
+    /// Seconds for a request's head to arrive, for its body (else 408), and then for its answer (else 504).
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) timeout: f64,
 
     #[command(flatten)]
     pub(crate) weights: WeightsArgs,

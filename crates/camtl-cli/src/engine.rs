@@ -1,6 +1,6 @@
 //! The inference engine: requests for any of a run's tasks in, answers in the same order out.
 //!
-//! Requests of different tasks share packed forward passes, which
+//! `predict` and `serve` both ask here. Requests of different tasks share packed forward passes, which
 //! is what the conditional encoder is for: one pass, each sequence modulated by its own task. The passes
 //! are batch-invariant, so an answer has the same bits whatever else was asked with it.
 
@@ -16,6 +16,14 @@ use crate::trained::TrainedRun;
 pub(crate) struct Engine {
     run: TrainedRun,
     batch_tokens: usize,
+}
+
+/// The answers to some requests.
+pub(crate) struct Answers {
+    /// One per request, in their order.
+    pub(crate) predictions: Vec<Prediction>,
+    /// Tokens that the model read for them.
+    pub(crate) tokens: usize,
 }
 
 impl Engine {
@@ -38,7 +46,7 @@ impl Engine {
     ///
     /// # Errors
     /// A text cannot be tokenised, or the model fails.
-    pub(crate) fn answer(&self, requests: Vec<Request>) -> Result<Vec<Prediction>, Failure> {
+    pub(crate) fn answer(&self, requests: Vec<Request>) -> Result<Answers, Failure> {
         let (tasks, examples): (Vec<usize>, Vec<Example>) = requests
             .into_iter()
             .map(|request| (request.task, request.example))
@@ -55,6 +63,9 @@ impl Engine {
                 example,
             })
             .collect();
-        Ok(predict_mixed(&self.run.model, &items, self.batch_tokens)?)
+        Ok(Answers {
+            predictions: predict_mixed(&self.run.model, &items, self.batch_tokens)?,
+            tokens: encoded.num_tokens(),
+        })
     }
 }

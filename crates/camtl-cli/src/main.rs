@@ -17,6 +17,7 @@ mod progress;
 mod request;
 mod request_lines;
 mod scores;
+mod server;
 mod staged;
 mod table;
 mod trained;

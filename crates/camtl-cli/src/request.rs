@@ -1,4 +1,4 @@
-//! A request: text for one of a run's tasks, as `predict` reads it from lines.
+//! A request: text for one of a run's tasks, as `predict` reads it from lines and `serve` from HTTP.
 //!
 //! ```json
 //! {"task": "mnli", "text_a": "It rains.", "text_b": "The street is wet."}

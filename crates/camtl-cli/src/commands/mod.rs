@@ -6,6 +6,7 @@ mod params;
 mod predict;
 mod quickstart;
 mod report;
+mod serve;
 mod submit;
 mod task;
 mod train;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Train(args) => train::run(args, cli.quiet),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Submit(args) => submit::run(args),
         Command::Adapt(args) => adapt::run(args, cli.quiet),
         Command::Params(args) => params::run(args),

@@ -131,7 +131,7 @@ fn answer<R: BufRead>(
             let tasks: Vec<usize> = requests.iter().map(|request| request.task).collect();
             let answers = engine.answer(requests)?;
             let mut text = String::new();
-            for (task, prediction) in tasks.into_iter().zip(&answers) {
+            for (task, prediction) in tasks.into_iter().zip(&answers.predictions) {
                 let spec = &specs[task];
                 match format {
                     LineFormat::Tsv => answer::tsv_line(spec, prediction, &mut text),
