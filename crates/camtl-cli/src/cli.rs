@@ -41,7 +41,9 @@ pub(crate) enum Command {
     Train(TrainArgs),
     Eval(EvalArgs),
     Predict(PredictArgs),
+    Serve(ServeArgs),
     Submit(SubmitArgs),
+    Adapt(AdaptArgs),
     Params(ParamsArgs),
     Report(ReportArgs),
     Task(TaskArgs),
@@ -118,24 +120,27 @@ pub(crate) struct WeightsArgs {
 
 /// Labels text: reads lines, writes labels and probabilities, in the order of the input.
 ///
-/// Input lines are tab-separated text fields in the task's order (one text, or a pair), or JSON
-/// objects that use the task's field names. The form is recognised by the first character of the
-/// first line unless --input-format says which. Output is one line per input line.
+/// With --task, input lines are tab-separated text fields in the task's order (one text, or a pair), or
+/// JSON objects that use the task's field names; the form is recognised by the first character of the
+/// first line unless --input-format says which. Without --task, lines are JSON objects with `task`,
+/// `text_a` and, for tasks on pairs, `text_b`: tasks may be mixed, and are answered in the same passes.
+/// Output is one line per input line.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
     a regression writes its score. The header line names the columns; --no-header leaves it out.\n\n\
     Examples:\n  \
     printf 'a touching film\\n' | camtl predict runs/glue --task sst-2\n  \
-    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl"
+    camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl\n  \
+    echo '{\"task\": \"sst-2\", \"text_a\": \"a touching film\"}' | camtl predict runs/glue"
 )]
 pub(crate) struct PredictArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
 
-    /// The task whose labels are wanted.
+    /// The task whose labels are wanted [default: each line names its own].
     #[arg(long, value_name = "TASK")]
-    pub(crate) task: String,
+    pub(crate) task: Option<String>,
 
     /// The input file [default: standard input].
     #[arg(long, value_name = "FILE")]
@@ -145,9 +150,9 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// The form of the output.
-    #[arg(long, value_enum, default_value = "tsv")]
-    pub(crate) format: LineFormat,
+    /// The form of the output [default: tsv with --task, else jsonl].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<LineFormat>,
 
     /// The form of the input [default: recognised].
     #[arg(long, value_enum)]
@@ -156,6 +161,62 @@ pub(crate) struct PredictArgs {
     /// Leaves out the header line of tsv output.
     #[arg(long)]
     pub(crate) no_header: bool,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// Answers over HTTP for every task of a trained run, until Ctrl-C or SIGTERM.
+///
+/// Requests of all connections are collected for a moment and answered in packed batches that mix
+/// tasks. Stopping finishes what is queued; a second Ctrl-C stops at once. The server listens on this
+/// machine only unless --host says otherwise; it has no authentication.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "POST /predict  one request or an array: {\"task\": ..., \"text_a\": ..., \"text_b\": ...}\n\
+    GET  /tasks    names, kinds, labels and scores\n\
+    GET  /health   200 while requests are taken\n\
+    GET  /metrics  counters in Prometheus' text form\n\n\
+    Errors are {\"error\": REASON} with status 400 (malformed), 404 (no such task or path), 405, 408 (the body\n\
+    does not arrive), 413 (too large), 500, 503 with Retry-After (too many wait) or 504 (no answer in time).\n\n\
+    Examples:\n  camtl serve runs/glue\n  \
+    curl -d '{\"task\": \"sst-2\", \"text_a\": \"a touching film\"}' http://127.0.0.1:8080/predict"
+)]
+pub(crate) struct ServeArgs {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+
+    /// The address to listen on; 0.0.0.0 takes connections from other machines.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+
+    /// The port to listen on; 0 takes any free one, which is printed.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+
+    /// Most requests in one batch; its tokens are bounded by the run's eval.batch_tokens.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) max_batch: usize,
+
+    /// Longest wait of a request for others to share its batch, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 2)]
+    pub(crate) max_wait_ms: u64,
+
+    /// Requests that may wait for the model; beyond it the answer is 503.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(crate) queue: usize,
+
+    /// Most requests in one body; more are answered 413.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_items: usize,
+
+    /// Most bytes of a body; larger ones are answered 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    pub(crate) max_body: usize,
+
+    /// Seconds for a request's head to arrive, for its body (else 408), and then for its answer (else 504).
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) timeout: f64,
 
     #[command(flatten)]
     pub(crate) weights: WeightsArgs,
@@ -196,6 +257,63 @@ pub(crate) struct SubmitArgs {
     /// Reads the test files from this folder instead of the one the run was trained on.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+}
+
+/// Extends a trained model by a task: one row of the task embedding and one head.
+///
+/// By default everything that the old tasks use is frozen. Only the new row and head are trained, and
+/// the old tasks' outputs stay the same, bit for bit. --freeze trains more; the command says at its end
+/// which of the two is the case. The result is a run folder like any other; the new task's training
+/// (checkpoints, events) is kept in its adaptation/ folder.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Training takes the trained run's settings, with one task's shuffled data, 3 epochs but at least 200\n\
+    updates, and a learning rate of 1e-3 while everything shared is frozen; --set changes any of them.\n\n\
+    Examples:\n  camtl adapt runs/glue --task configs/tasks/scitail.toml\n  \
+    camtl adapt runs/glue --task configs/tasks/scitail.toml --init-from sts-b --fraction 0.01 --run runs/scitail-1\n  \
+    camtl adapt runs/glue --task configs/tasks/snli.toml --freeze 0-2 --set train.learning_rate=2e-5"
+)]
+pub(crate) struct AdaptArgs {
+    /// The run folder of the trained model; it is not changed.
+    #[arg(value_name = "RUN")]
+    pub(crate) base: PathBuf,
+
+    /// The task file (TOML) of the new task.
+    #[arg(long, value_name = "TASKFILE")]
+    pub(crate) task: PathBuf,
+
+    /// Where the new row of the task embedding starts: a task of the run, `mean` of all its tasks, or
+    /// `random` [default: mean].
+    #[arg(long, value_name = "TASK|mean|random")]
+    pub(crate) init_from: Option<String>,
+
+    /// Trains on this fraction of the new task's training rows, drawn at random with train.seed.
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    pub(crate) fraction: f64,
+
+    /// What is not trained: `shared` (all but the new row and head), `none`, layers such as `0-4` (and
+    /// the embeddings), or name patterns with commas between them.
+    #[arg(long, value_name = "WHAT", default_value = "shared")]
+    pub(crate) freeze: String,
+
+    /// The new run folder [default: RUN followed by - and the task's name].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+
+    /// The folder that the new task's paths are relative to [default: the run's data.dir].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Overrides one configuration value of the new task's training; may be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Continues an adaptation that was stopped; give the same options again.
+    #[arg(long)]
+    pub(crate) resume: bool,
 
     #[command(flatten)]
     pub(crate) weights: WeightsArgs,

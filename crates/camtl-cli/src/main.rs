@@ -4,18 +4,22 @@
 //! exit codes), [`table`], [`progress`], [`logging`] and [`interrupt`]. All work is done by the
 //! libraries. Standard output carries results only.
 
+mod answer;
 mod cli;
 mod commands;
 mod encoders;
+mod engine;
 mod failure;
 mod interrupt;
 mod logging;
 mod output;
 mod progress;
+mod request;
+mod request_lines;
 mod scores;
+mod server;
 mod staged;
 mod table;
-mod text_lines;
 mod trained;
 
 use std::process::ExitCode;

@@ -10,8 +10,8 @@ use camtl_data::task::TaskSpec;
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, load_task};
 use camtl_model::Model;
-use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE};
-use camtl_trainer::{RunConfig, resolve_device};
+use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE, SUMMARY_FILE};
+use camtl_trainer::{RunConfig, Summary, TrainError, resolve_device};
 
 use crate::cli::WeightsArgs;
 use crate::failure::{Failure, OrFail};
@@ -42,6 +42,8 @@ pub(crate) struct TrainedRun {
     pub(crate) model: Model,
     /// The tokenizer it was trained with.
     pub(crate) tokenizer: TextTokenizer,
+    /// The folder of that tokenizer.
+    pub(crate) tokenizer_dir: PathBuf,
 }
 
 impl TrainedRun {
@@ -62,13 +64,15 @@ impl TrainedRun {
         let model = Model::load(&folder, device)
             .or_work(|| format!("cannot load the weights in {}", folder.display()))?;
         check_heads(dir, &specs, &model)?;
-        let tokenizer = open_tokenizer(dir, &config)?;
+        let tokenizer_dir = tokenizer_dir(dir, &config)?;
+        let tokenizer = TextTokenizer::from_dir(&tokenizer_dir)?;
         Ok(Self {
             dir: dir.to_path_buf(),
             config,
             specs,
             model,
             tokenizer,
+            tokenizer_dir,
         })
     }
 
@@ -84,7 +88,7 @@ impl TrainedRun {
                 let known = || self.specs.iter().map(|spec| spec.name.as_str());
                 let hint = match camtl_data::suggest::nearest(name, known()) {
                     Some(near) => format!("did you mean {near}?"),
-                    None => "name one of these with --task".to_owned(),
+                    None => "use one of these names".to_owned(),
                 };
                 Failure::usage(anyhow::anyhow!(
                     "{} has no task `{name}`; it has {}",
@@ -162,11 +166,40 @@ pub(crate) fn read_config(dir: &Path) -> Result<RunConfig, Failure> {
     RunConfig::from_file(&path, &[] as &[&str]).map_err(Failure::work)
 }
 
+/// The summary of the run in `dir`; none if it has not finished or its summary cannot be read.
+pub(crate) fn read_summary(dir: &Path) -> Option<Summary> {
+    let text = std::fs::read(dir.join(SUMMARY_FILE)).ok()?;
+    match serde_json::from_slice(&text) {
+        Ok(summary) => Some(summary),
+        Err(error) => {
+            tracing::warn!(
+                "{SUMMARY_FILE} of {} cannot be read: {error}",
+                dir.display()
+            );
+            None
+        }
+    }
+}
+
+/// Which failures of the trainer are the user's to mend in what was asked for.
+pub(crate) fn classify(error: TrainError) -> Failure {
+    match error {
+        TrainError::Config(_)
+        | TrainError::Device { .. }
+        | TrainError::RunExists { .. }
+        | TrainError::NoRun { .. }
+        | TrainError::Finished { .. }
+        | TrainError::ChangedConfig { .. }
+        | TrainError::Locked { .. } => Failure::usage(error),
+        other => Failure::work(other),
+    }
+}
+
 /// Copies the tokenizer of `encoder` into the run folder, unless it is there already.
 ///
 /// # Errors
 /// A file cannot be copied.
-pub(crate) fn keep_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failure> {
+pub(crate) fn copy_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failure> {
     let destination = run_dir.join(TOKENIZER);
     if destination.is_dir() {
         return Ok(());
@@ -188,14 +221,13 @@ pub(crate) fn keep_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failu
     staged.commit().or_work(context)
 }
 
-fn open_tokenizer(dir: &Path, config: &RunConfig) -> Result<TextTokenizer, Failure> {
+/// The run's own copy of the tokenizer, or the encoder's.
+fn tokenizer_dir(dir: &Path, config: &RunConfig) -> Result<PathBuf, Failure> {
     let own = dir.join(TOKENIZER);
-    let folder = if own.is_dir() {
-        own
-    } else {
-        config.encoder_dir()?
-    };
-    Ok(TextTokenizer::from_dir(&folder)?)
+    match own.is_dir() {
+        true => Ok(own),
+        false => Ok(config.encoder_dir()?),
+    }
 }
 
 /// Where the weights lie: the checkpoint asked for, relative to the current folder or to the run, or

@@ -60,6 +60,7 @@ pub mod load;
 pub mod metrics;
 pub mod random;
 pub mod reader;
+mod sample;
 pub mod sampler;
 mod source;
 pub mod suggest;

@@ -7,7 +7,7 @@
 
 use camtl_ops::{
     Dropout, DropoutStream, Embedding, Packing, Qkv, Queries, cond_attention, cond_layer_norm,
-    embed_norm_film, film, gelu_bias, linear,
+    embed_norm_film, film, gelu_bias,
 };
 use tch::Tensor;
 
@@ -19,6 +19,7 @@ use crate::method::BottleneckResidual;
 use crate::model::ModelConfig;
 use crate::modulation::{Film, Modulation, NormRows};
 use crate::store::ParameterStore;
+use crate::tiles;
 use crate::trace::Trace;
 
 /// Which rows of the encoder's output are needed.
@@ -50,6 +51,8 @@ pub(crate) struct Pass<'a> {
     /// Layout of the first tokens alone.
     pub(crate) first_tokens: &'a Packing,
     pub(crate) dropout: Option<&'a mut DropoutStream>,
+    /// Whether no sequence's numbers may depend on the others.
+    pub(crate) batch_invariant: bool,
     pub(crate) rows: Rows,
     pub(crate) trace: Option<&'a mut Trace>,
 }
@@ -239,7 +242,7 @@ impl<'a> Pass<'a> {
         let packing = &self.input.packing;
         let weight = self.store.tracked_block(Block::QkvWeight(index))?;
         let bias = self.store.tracked_block(Block::QkvBias(index))?;
-        let projected = linear(x, &weight, Some(&bias))?;
+        let projected = tiles::linear(x, &weight, Some(&bias), self.tile())?;
         let band = self.modulation.layers[index as usize].band.as_ref();
         if !last {
             let qkv = Qkv::Joint(&projected);
@@ -276,17 +279,23 @@ impl<'a> Pass<'a> {
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
         let weight = self.store.tracked(&format!("{name}.weight"))?;
         let bias = self.store.tracked(&format!("{name}.bias"))?;
-        Ok(linear(x, &weight, Some(&bias))?)
+        tiles::linear(x, &weight, Some(&bias), self.tile())
     }
 
     fn feed_forward(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
         let weight = self.store.tracked(&format!("{name}.weight"))?;
         let bias = self.store.tracked(&format!("{name}.bias"))?;
+        let product = |bias| tiles::linear(x, &weight, bias, self.tile());
         Ok(match self.config.encoder.hidden_act {
-            Activation::Gelu => gelu_bias(&linear(x, &weight, None)?, &bias)?,
-            Activation::GeluTanh => linear(x, &weight, Some(&bias))?.f_gelu("tanh")?,
-            Activation::Relu => linear(x, &weight, Some(&bias))?.f_relu()?,
+            Activation::Gelu => gelu_bias(&product(None)?, &bias)?,
+            Activation::GeluTanh => product(Some(&bias))?.f_gelu("tanh")?,
+            Activation::Relu => product(Some(&bias))?.f_relu()?,
         })
+    }
+
+    /// Rows of one tile, if the pass is to be batch-invariant.
+    fn tile(&self) -> Option<i64> {
+        self.batch_invariant.then_some(tiles::ROWS)
     }
 
     /// `LN(dropout(x) + residual)` with the task's weight where there is one.

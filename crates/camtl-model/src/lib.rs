@@ -17,6 +17,7 @@
 //! | [`model`] | the model and its forward pass |
 //! | [`weights`] | reading and writing weight files, the only place that does |
 //! | [`manifest`] | saving and loading a whole model |
+//! | [`adapt`] | one more task for a trained model |
 //! | [`export`] | one task as a plain Hugging Face folder |
 //!
 //! ```
@@ -39,6 +40,7 @@
 //! assert_eq!(heads.logits[0].1.size(), [1, 2]);
 //! ```
 
+pub mod adapt;
 pub mod config;
 mod encoder;
 mod error;
@@ -55,6 +57,7 @@ pub mod modulation;
 pub mod params;
 pub mod step;
 pub mod store;
+mod tiles;
 pub mod trace;
 pub mod weights;
 

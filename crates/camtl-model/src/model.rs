@@ -41,6 +41,7 @@ use crate::layout::{Module, ParameterSpec, parameter_specs};
 use crate::method::MethodConfig;
 use crate::modulation::Modulation;
 use crate::store::ParameterStore;
+use crate::tiles;
 use crate::trace::Trace;
 use crate::weights::{LoadReport, load_pretrained};
 
@@ -125,6 +126,7 @@ pub struct Model {
     cache: RefCell<Option<(i64, Modulation)>>,
     /// A leaf that shows whether autograd records.
     probe: Tensor,
+    batch_invariant: bool,
 }
 
 impl Model {
@@ -164,6 +166,7 @@ impl Model {
             cache: RefCell::new(None),
             probe: Tensor::f_zeros([1], (tch::Kind::Float, Device::Cpu))?
                 .f_set_requires_grad(true)?,
+            batch_invariant: false,
         })
     }
 
@@ -209,6 +212,13 @@ impl Model {
             .autocast
             .map(|kind| AutocastGuard::new(self.device, kind));
         Ok(guard.transpose()?)
+    }
+
+    /// Whether a sequence's outputs shall have the same bits whatever else is in its batch, for the
+    /// same number of threads. Off at first: products are then computed in tiles of fixed size, which
+    /// costs some speed, most of it in small batches.
+    pub fn set_batch_invariant(&mut self, on: bool) {
+        self.batch_invariant = on;
     }
 
     /// The parameters.
@@ -321,6 +331,7 @@ impl Model {
             first_tokens: &layout,
             // A stream with probability 0 turns dropout off.
             dropout: dropout.filter(|stream| stream.p() > 0.0),
+            batch_invariant: self.batch_invariant,
             rows,
             trace,
         }
@@ -328,8 +339,8 @@ impl Model {
         let weight = self.store.tracked("bert.pooler.dense.weight")?;
         let bias = self.store.tracked("bert.pooler.dense.bias")?;
         // The heads, which are small, compute in float32 in every precision.
-        let pooled = first
-            .f_linear(&weight, Some(&bias))?
+        let tile = self.batch_invariant.then_some(tiles::ROWS);
+        let pooled = tiles::linear(&first, &weight, Some(&bias), tile)?
             .f_to_kind(Kind::Float)?
             .f_tanh()?;
         let sequence = match sequence {

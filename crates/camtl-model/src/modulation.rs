@@ -3,7 +3,8 @@
 //! Modulation depends on the task, not on the example, so one table with T rows serves a whole step
 //! (docs/method.md). All linear maps that read the transformed task vector z' (attention
 //! and norm generators, the bottlenecks' own transformations) have their rows side by side in
-//! memory, so one matrix product evaluates them all.
+//! memory, so one matrix product evaluates them all (for eight tasks at a time, so that the number of
+//! tasks changes nobody's bits).
 //!
 //! ```
 //! use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
@@ -26,7 +27,7 @@
 
 use std::collections::BTreeMap;
 
-use camtl_ops::{band_bias, linear};
+use camtl_ops::band_bias;
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -34,6 +35,7 @@ use crate::layout::{Block, LayerNames};
 use crate::method::{AttentionModulation, BottleneckResidual, LayerNormModulation};
 use crate::model::ModelConfig;
 use crate::store::ParameterStore;
+use crate::tiles;
 
 /// Gain γ and offset β of a FiLM, [T, D] each, for `(1+γ)⊙x + β`.
 #[derive(Debug)]
@@ -204,7 +206,7 @@ impl<'a> Evaluation<'a> {
         {
             let weight = store.tracked("bert.encoder.task_transformation.weight")?;
             let bias = store.tracked("bert.encoder.task_transformation.bias")?;
-            let z = z.f_linear(&weight, Some(&bias))?;
+            let z = tiles::linear(z, &weight, Some(&bias), Some(tiles::TASKS))?;
             for (weight, members) in store.block_leaves(Block::TaskMapWeight) {
                 apply_maps(store, &z, &weight, &members, &mut maps)?;
             }
@@ -288,7 +290,8 @@ impl<'a> Evaluation<'a> {
     fn film(&self, z: &Tensor, name: &str) -> Result<Film, ModelError> {
         let weight = self.store.tracked(&format!("{name}.gb_weights.weight"))?;
         let bias = self.store.tracked(&format!("{name}.gb_weights.bias"))?;
-        let mut halves = z.f_linear(&weight, Some(&bias))?.f_chunk(2, 1)?.into_iter();
+        let both = tiles::linear(z, &weight, Some(&bias), Some(tiles::TASKS))?;
+        let mut halves = both.f_chunk(2, 1)?.into_iter();
         match (halves.next(), halves.next()) {
             (Some(gamma), Some(beta)) => Ok(Film { gamma, beta }),
             _ => Err(ModelError::Input(format!(
@@ -361,7 +364,7 @@ fn apply_maps(
             sizes.push(rows);
         }
     }
-    let mut pieces = linear(z, weight, Some(&bias))?
+    let mut pieces = tiles::linear(z, weight, Some(&bias), Some(tiles::TASKS))?
         .f_split_with_sizes(&sizes[..], 1)?
         .into_iter();
     for name in names {

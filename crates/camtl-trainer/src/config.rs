@@ -91,6 +91,10 @@ pub struct DataOptions {
     /// whose file is not there. Otherwise a missing file is an error.
     #[serde(default)]
     pub skip_missing: bool,
+    /// Trains on a random part of each training split, drawn with `train.seed`: this fraction of its
+    /// rows, rounded down, and at least one. Smaller fractions are parts of larger ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_fraction: Option<f64>,
 }
 
 /// Where an encoder that is not there yet can be downloaded from.
@@ -354,6 +358,7 @@ impl Default for DataOptions {
             cache_dir: default::cache_dir(),
             train_limit: None,
             skip_missing: false,
+            train_fraction: None,
         }
     }
 }

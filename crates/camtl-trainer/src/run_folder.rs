@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use camtl_data::task::TaskSpec;
+use camtl_model::Model;
 use toml::Value;
 
 use crate::checkpoint::CheckpointStore;
@@ -210,32 +211,68 @@ impl RunFolder {
         &self,
         fill: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        let fail = |source| TrainError::io("write the final model into", &self.dir, source);
-        let staged = durable::StagedFolder::create(&self.dir.join("model")).map_err(fail)?;
-        fill(staged.path())?;
-        let mut names: Vec<_> = fs::read_dir(staged.path())
-            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
-            .map_err(fail)?;
-        // The weights come last: where they are, what describes them is too.
-        names.sort_by_key(|name| (name == MODEL_FILE, name.clone()));
-        for name in names {
-            let source = staged.path().join(&name);
-            fs::File::open(&source)
-                .and_then(|file| file.sync_all())
-                .map_err(fail)?;
-            fs::rename(&source, self.dir.join(&name)).map_err(fail)?;
-        }
-        durable::sync_folder(&self.dir).map_err(fail)
+        export(&self.dir, fill)
     }
 
     /// Writes `summary.json`.
     pub(crate) fn write_summary(&self, summary: &Summary) -> Result<(), TrainError> {
-        let path = self.dir.join(SUMMARY_FILE);
-        let fail = |source| TrainError::io("write", &path, source);
-        let mut text = serde_json::to_vec_pretty(summary).map_err(|error| fail(error.into()))?;
-        text.push(b'\n');
-        durable::write_file(&path, &text).map_err(fail)
+        write_summary(&self.dir, summary)
     }
+}
+
+/// Writes a run that is over and was not trained in `dir` itself: task files, weights, summary and
+/// last `config.toml`, which marks the folder as a run. `model`'s tasks are `specs`, in order.
+///
+/// # Errors
+/// The folder holds a run already, or a file cannot be written.
+pub fn write_finished(
+    dir: &Path,
+    config: &RunConfig,
+    specs: &[&TaskSpec],
+    model: &Model,
+    summary: &Summary,
+) -> Result<(), TrainError> {
+    fs::create_dir_all(dir).map_err(|source| TrainError::io("make the run folder", dir, source))?;
+    let _lock = RunLock::take(dir)?;
+    if dir.join(CONFIG_FILE).exists() {
+        return Err(TrainError::RunExists {
+            run_dir: dir.to_path_buf(),
+            found: CONFIG_FILE,
+        });
+    }
+    export(dir, |staged| Ok(model.save(staged).map(|_| ())?))?;
+    write_summary(dir, summary)?;
+    write_config(dir, config, specs)
+}
+
+fn export(
+    dir: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let fail = |source| TrainError::io("write the final model into", dir, source);
+    let staged = durable::StagedFolder::create(&dir.join("model")).map_err(fail)?;
+    fill(staged.path())?;
+    let mut names: Vec<_> = fs::read_dir(staged.path())
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+        .map_err(fail)?;
+    // The weights come last: where they are, what describes them is too.
+    names.sort_by_key(|name| (name == MODEL_FILE, name.clone()));
+    for name in names {
+        let source = staged.path().join(&name);
+        fs::File::open(&source)
+            .and_then(|file| file.sync_all())
+            .map_err(fail)?;
+        fs::rename(&source, dir.join(&name)).map_err(fail)?;
+    }
+    durable::sync_folder(dir).map_err(fail)
+}
+
+fn write_summary(dir: &Path, summary: &Summary) -> Result<(), TrainError> {
+    let path = dir.join(SUMMARY_FILE);
+    let fail = |source| TrainError::io("write", &path, source);
+    let mut text = serde_json::to_vec_pretty(summary).map_err(|error| fail(error.into()))?;
+    text.push(b'\n');
+    durable::write_file(&path, &text).map_err(fail)
 }
 
 /// Removes event files of an attempt that never reached a checkpoint.

@@ -200,7 +200,13 @@ pub fn load_datasets(
             splits: splits_of(config, spec),
             limit: config.data.train_limit,
         };
-        datasets.push(load_task(spec, tokenizer, &options)?);
+        let mut dataset = load_task(spec, tokenizer, &options)?;
+        if let Some(fraction) = config.data.train_fraction
+            && let Some(split) = dataset.splits.get_mut(TRAIN)
+        {
+            *split = split.sample(fraction, config.train.seed);
+        }
+        datasets.push(dataset);
     }
     Ok(datasets)
 }

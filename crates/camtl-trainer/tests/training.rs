@@ -3,12 +3,14 @@
 mod support;
 
 use camtl_data::answers::Answer;
-use camtl_data::batch::LossReduction;
+use camtl_data::batch::{BatchItem, LossReduction};
 use camtl_data::sampler::{RegressionUncertainty, SamplerConfig, UncertaintyForm};
 use camtl_data::{EncodedSplit, Label};
 use camtl_model::{MethodConfig, Preset, Variant};
 use camtl_trainer::config::ScoringDropout;
-use camtl_trainer::{Event, RunConfig, TrainError, Trainer, evaluate, predict};
+use camtl_trainer::{
+    Event, RunConfig, TrainError, Trainer, evaluate, predict, predict_mixed,
+};
 use support::*;
 
 fn losses(events: &[Event]) -> Vec<f64> {
@@ -534,4 +536,43 @@ fn evaluation_refuses_what_it_cannot_count() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("none at place 7"), "{error}");
+}
+
+#[test]
+fn mixed_predictions_come_in_the_order_given_from_each_tasks_own_head() {
+    let datasets = datasets();
+    let model = model(&config(), &datasets);
+    let mut items = Vec::new();
+    let mut expected = Vec::new();
+    let splits: Vec<&EncodedSplit> = datasets.iter().map(|set| &set.splits["dev"]).collect();
+    let alone: Vec<Vec<Answer>> = (0..splits.len())
+        .map(|task| predict(&model, task, splits[task], 1_000).unwrap())
+        .collect();
+    // Tasks alternate, and the last ones come first.
+    for index in 0..8 {
+        for task in (0..splits.len()).rev() {
+            items.push(BatchItem {
+                task: task as u32,
+                example: splits[task].get(index),
+            });
+            expected.push(&alone[task][index]);
+        }
+    }
+    for tokens in [1, 30, 10_000] {
+        let mixed = predict_mixed(&model, &items, tokens).unwrap();
+        assert_eq!(mixed.len(), expected.len());
+        for (found, expected) in mixed.iter().zip(&expected) {
+            let numbers = |answer: &Answer| match answer {
+                Answer::Class { probabilities, .. } => probabilities.clone(),
+                Answer::Score(score) => vec![*score],
+                other => panic!("{other:?}"),
+            };
+            let (a, b) = (numbers(found), numbers(expected));
+            assert_eq!(a.len(), b.len());
+            assert!(
+                a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{a:?} {b:?}"
+            );
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+mod adapt;
 mod eval;
 mod params;
 mod predict;
 mod quickstart;
 mod report;
+mod serve;
 mod submit;
 mod task;
 mod train;
@@ -18,7 +20,9 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Train(args) => train::run(args, cli.quiet),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Submit(args) => submit::run(args),
+        Command::Adapt(args) => adapt::run(args, cli.quiet),
         Command::Params(args) => params::run(args),
         Command::Report(args) => report::run(args),
         Command::Task(args) => task::run(args),

@@ -1,19 +1,19 @@
 //! `camtl predict`: labels and probabilities for lines of text, in the order of the input.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
-use camtl_data::answers::Answer;
-use camtl_data::task::{TaskKind, TaskSpec};
-use camtl_trainer::predict;
-use serde_json::{Map, Value, json};
+use camtl_data::task::TaskSpec;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use crate::answer;
 use crate::cli::{LineFormat, PredictArgs};
+use crate::engine::Engine;
 use crate::failure::{Failure, OrFail, Outcome, SUCCESS};
-use crate::text_lines::TextLines;
+use crate::request::unanswerable;
+use crate::request_lines::RequestLines;
 use crate::trained::TrainedRun;
 
 /// Lines answered at a time. Fixed, so that the same input gives the same bytes however it arrives.
@@ -21,9 +21,20 @@ const CHUNK: usize = 256;
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Outcome {
-    let run = TrainedRun::open(&args.run, &args.weights)?;
-    let task = run.task_index(&args.task)?;
-    refuse_other_kinds(&run.specs[task])?;
+    check_forms(args)?;
+    let engine = Engine::new(TrainedRun::open(&args.run, &args.weights)?);
+    let run = engine.run();
+    let task = match &args.task {
+        Some(name) => {
+            let task = run.task_index(name)?;
+            if let Some(problem) = unanswerable(&run.specs[task]) {
+                return Err(Failure::usage(anyhow::anyhow!(problem))
+                    .hint("`camtl eval` tells the metrics of every kind"));
+            }
+            Some(task)
+        }
+        None => None,
+    };
     let (reader, origin, chunk): (Box<dyn BufRead>, String, usize) = match &args.input {
         Some(path) => {
             let file = File::open(path)
@@ -44,11 +55,16 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
             CHUNK,
         ),
     };
-    let lines = TextLines::new(reader, &origin, &run.specs[task], args.input_format);
+    let lines = match task {
+        Some(task) => {
+            RequestLines::of_task(reader, &origin, task, &run.specs[task], args.input_format)
+        }
+        None => RequestLines::mixed(reader, &origin, &run.specs),
+    };
     match &args.output {
         None => {
             let mut out = io::stdout().lock();
-            answer(&run, task, lines, chunk, args, &mut out)?;
+            answer(&engine, task, lines, chunk, args, &mut out)?;
         }
         Some(path) => {
             let folder = path
@@ -58,7 +74,7 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
             let context = || format!("cannot write {}", path.display());
             let mut file = NamedTempFile::new_in(folder).or_usage(context)?;
             answer(
-                &run,
+                &engine,
                 task,
                 lines,
                 chunk,
@@ -73,129 +89,95 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
     Ok(SUCCESS)
 }
 
+/// Lines of several tasks are JSON objects, in and out.
+fn check_forms(args: &PredictArgs) -> Result<(), Failure> {
+    if args.task.is_some() {
+        return Ok(());
+    }
+    for (option, format) in [
+        ("--format", args.format),
+        ("--input-format", args.input_format),
+    ] {
+        if format == Some(LineFormat::Tsv) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{option} tsv needs --task: tables have the columns of one task"
+            ))
+            .hint(
+                "name a task, or give lines such as \
+                 {\"task\": \"mnli\", \"text_a\": \"...\", \"text_b\": \"...\"}",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Answers every line. Lines before a bad one are answered before the error is returned.
 fn answer<R: BufRead>(
-    run: &TrainedRun,
-    task: usize,
-    mut lines: TextLines<R>,
+    engine: &Engine,
+    task: Option<usize>,
+    mut lines: RequestLines<'_, R>,
     chunk: usize,
     args: &PredictArgs,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let spec = &run.specs[task];
-    if args.format == LineFormat::Tsv && !args.no_header {
-        out.write_all(header(spec).as_bytes())?;
+    let specs = &engine.run().specs;
+    let only = task.map(|task| &specs[task]);
+    let format = args.format.unwrap_or(match only {
+        Some(_) => LineFormat::Tsv,
+        None => LineFormat::Jsonl,
+    });
+    if let Some(spec) = only
+        && format == LineFormat::Tsv
+        && !args.no_header
+    {
+        out.write_all(answer::header(spec).as_bytes())?;
     }
     loop {
-        let (examples, error) = lines.next_chunk(chunk);
-        if !examples.is_empty() {
-            let encoded = run
-                .tokenizer
-                .encode_all(&examples, run.config.data.max_length)?;
-            let predictions = predict(&run.model, task, &encoded, run.config.eval.batch_tokens)?;
+        let (requests, error) = lines.next_chunk(chunk);
+        let done = requests.is_empty();
+        if !done {
+            let tasks: Vec<usize> = requests.iter().map(|request| request.task).collect();
+            let answers = engine.answer(requests)?;
             let mut text = String::new();
-            for prediction in &predictions {
-                match args.format {
-                    LineFormat::Tsv => tsv_line(spec, prediction, &mut text)?,
-                    LineFormat::Jsonl => json_line(spec, prediction, &mut text)?,
+            for (task, prediction) in tasks.into_iter().zip(&answers.predictions) {
+                let spec = &specs[task];
+                match format {
+                    LineFormat::Tsv => answer::tsv_line(spec, prediction, &mut text),
+                    LineFormat::Jsonl => {
+                        let object = match only {
+                            Some(_) => answer::json_object(spec, prediction),
+                            None => answer::json_with_task(spec, prediction),
+                        };
+                        text.push_str(&Value::Object(object).to_string());
+                        text.push('\n');
+                    }
                 }
             }
             out.write_all(text.as_bytes())?;
             out.flush()?;
         }
         match error {
-            Some(error) => {
-                return Err(Failure::work(error).hint(format!(
-                    "lines are {}; --input-format says which",
-                    forms(spec)
-                )));
-            }
-            None if examples.is_empty() => return Ok(()),
+            Some(error) => return Err(Failure::work(error).hint(forms(only))),
+            None if done => return Ok(()),
             None => {}
         }
     }
 }
 
-/// What input lines look like for a task.
-fn forms(spec: &TaskSpec) -> &'static str {
-    if spec.is_pair() {
-        "two texts with a tab between them, or JSON objects with the task's field names"
-    } else {
-        "one text each, or JSON objects with the task's field name"
-    }
-}
-
-fn label_name(spec: &TaskSpec, label: u32) -> String {
-    spec.label_name(label)
-        .map_or_else(|| label.to_string(), str::to_owned)
-}
-
-fn header(spec: &TaskSpec) -> String {
-    let mut text = String::new();
-    if spec.kind.is_regression() {
-        text.push_str("score");
-    } else {
-        text.push_str("label");
-        for label in spec.kind.labels() {
-            let _ = write!(text, "\tp({label})");
+/// What input lines look like for a task, or for several.
+fn forms(spec: Option<&TaskSpec>) -> &'static str {
+    match spec {
+        None => {
+            "without --task, lines are JSON objects with task, text_a and, for pairs, text_b; \
+             --task says that all lines are for one task"
+        }
+        Some(spec) if spec.is_pair() => {
+            "lines are two texts with a tab between them, or JSON objects with the task's field \
+             names; --input-format says which"
+        }
+        Some(_) => {
+            "lines are one text each, or JSON objects with the task's field name; --input-format \
+             says which"
         }
     }
-    text.push('\n');
-    text
-}
-
-fn tsv_line(spec: &TaskSpec, answer: &Answer, text: &mut String) -> Result<(), Failure> {
-    match answer {
-        Answer::Class {
-            label,
-            probabilities,
-        } => {
-            text.push_str(&label_name(spec, *label));
-            for probability in probabilities {
-                let _ = write!(text, "\t{probability:.6}");
-            }
-        }
-        Answer::Score(score) => {
-            let _ = write!(text, "{score:.6}");
-        }
-        _ => return Err(other_kind(spec)),
-    }
-    text.push('\n');
-    Ok(())
-}
-
-fn json_line(spec: &TaskSpec, answer: &Answer, text: &mut String) -> Result<(), Failure> {
-    let value = match answer {
-        Answer::Class {
-            label,
-            probabilities,
-        } => {
-            let probabilities: Map<String, Value> = (0u32..)
-                .zip(probabilities)
-                .map(|(class, probability)| (label_name(spec, class), json!(probability)))
-                .collect();
-            json!({"label": label_name(spec, *label), "probabilities": probabilities})
-        }
-        Answer::Score(score) => json!({"score": score}),
-        _ => return Err(other_kind(spec)),
-    };
-    let _ = writeln!(text, "{value}");
-    Ok(())
-}
-
-/// Lines of text do not hold options, words, contexts or mentions.
-fn refuse_other_kinds(spec: &TaskSpec) -> Result<(), Failure> {
-    match spec.kind {
-        TaskKind::Classification { .. } | TaskKind::Regression { .. } => Ok(()),
-        _ => Err(other_kind(spec)),
-    }
-}
-
-fn other_kind(spec: &TaskSpec) -> Failure {
-    Failure::usage(anyhow::anyhow!(
-        "task `{}` is of kind {}; predict answers classifications and regressions",
-        spec.name,
-        spec.kind.name()
-    ))
-    .hint("eval tells the metrics of every kind")
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
     if !args.resume {
         refuse_existing(&run_dir)?;
     }
-    let datasets = load_datasets(&config, &specs, &tokenizer).map_err(classify)?;
+    let datasets = load_datasets(&config, &specs, &tokenizer).map_err(trained::classify)?;
     let fresh = || {
         let (model, report) = build_model(&config, &spec_refs, &encoder, device)?;
         tracing::info!(encoder = %encoder.display(), %report, "encoder loaded");
@@ -46,15 +46,15 @@ pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
     } else {
         fresh().and_then(|model| Trainer::new(config.clone(), datasets, model, Some(&run_dir)))
     }
-    .map_err(classify)?;
+    .map_err(trained::classify)?;
     logging::attach(&run_dir)?;
-    trained::keep_tokenizer(&encoder, &run_dir)?;
+    trained::copy_tokenizer(&encoder, &run_dir)?;
     tracing::info!(run = %run_dir.display(), resumed = args.resume, "training begins");
 
     let mut progress = Progress::new("", quiet);
     let outcome = trainer
         .run(&mut |event| progress.show(event), &stop)
-        .map_err(classify)?;
+        .map_err(trained::classify)?;
     drop(progress);
     match outcome {
         TrainOutcome::Finished(summary) => {
@@ -116,21 +116,7 @@ fn refuse_existing(run_dir: &Path) -> Result<(), Failure> {
             run_dir: run_dir.to_path_buf(),
             found: camtl_trainer::run_folder::CONFIG_FILE,
         };
-        return Err(classify(error));
+        return Err(trained::classify(error));
     }
     Ok(())
-}
-
-/// Which failures of the trainer are the user's to mend in what was asked for.
-fn classify(error: TrainError) -> Failure {
-    match error {
-        TrainError::Config(_)
-        | TrainError::Device { .. }
-        | TrainError::RunExists { .. }
-        | TrainError::NoRun { .. }
-        | TrainError::Finished { .. }
-        | TrainError::ChangedConfig { .. }
-        | TrainError::Locked { .. } => Failure::usage(error),
-        other => Failure::work(other),
-    }
 }

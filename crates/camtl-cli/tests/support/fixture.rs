@@ -108,6 +108,11 @@ impl Dir {
 
     /// A plain BERT with random weights, as a Hugging Face folder.
     pub fn write_encoder(&self) {
+        self.write_encoder_as("encoder", HIDDEN, 2, MAX_LENGTH);
+    }
+
+    /// The same in another folder and of another size.
+    pub fn write_encoder_as(&self, folder: &str, hidden: i64, layers: i64, max_length: usize) {
         let vocab: Vec<&str> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
             .into_iter()
             .chain(GOOD)
@@ -115,14 +120,24 @@ impl Dir {
             .chain(PLAIN)
             .chain([".", "##s", "unusual"])
             .collect();
-        self.write("encoder/vocab.txt", format!("{}\n", vocab.join("\n")));
         self.write(
-            "encoder/tokenizer_config.json",
+            &format!("{folder}/vocab.txt"),
+            format!("{}\n", vocab.join("\n")),
+        );
+        self.write(
+            &format!("{folder}/tokenizer_config.json"),
             "{\"do_lower_case\": true}\n",
         );
-        let encoder = EncoderConfig::bert(vocab.len() as i64, HIDDEN, 2, 4, 64, MAX_LENGTH as i64);
+        let encoder = EncoderConfig::bert(
+            vocab.len() as i64,
+            hidden,
+            layers,
+            4,
+            2 * hidden,
+            max_length as i64,
+        );
         self.write(
-            "encoder/config.json",
+            &format!("{folder}/config.json"),
             serde_json::to_vec_pretty(&encoder).expect("JSON"),
         );
         let model = Model::new(
@@ -130,7 +145,7 @@ impl Dir {
                 encoder,
                 method: MethodConfig::plain(),
                 tasks: vec![TaskHead::classification("none", 2)],
-                max_length: MAX_LENGTH,
+                max_length,
                 freeze: Default::default(),
             },
             Device::Cpu,
@@ -175,7 +190,7 @@ impl Dir {
             })
             .collect();
         self.write(
-            "encoder/model.safetensors",
+            &format!("{folder}/model.safetensors"),
             safetensors::serialize(views, None).expect("safetensors"),
         );
     }

@@ -30,6 +30,14 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
         &0,
         "at least 1",
     );
+    if let Some(fraction) = data.train_fraction {
+        require(
+            fraction > 0.0 && fraction <= 1.0,
+            "data.train_fraction",
+            &fraction,
+            "a number above 0 and at most 1",
+        );
+    }
 
     let model = &config.model;
     require(

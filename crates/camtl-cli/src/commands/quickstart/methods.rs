@@ -165,7 +165,7 @@ fn one_run(
     tracing::info!(run = folder, %report, "encoder loaded");
     let run_dir = places.work.join(folder);
     let mut trainer = Trainer::new(config, datasets, model, Some(&run_dir))?;
-    trained::keep_tokenizer(&encoder, &run_dir)?;
+    trained::copy_tokenizer(&encoder, &run_dir)?;
     let mut progress = Progress::new(name(&run_dir), quiet);
     let mut scored = 0;
     let mut observe = |event: &Event| {
