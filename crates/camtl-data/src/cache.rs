@@ -209,6 +209,7 @@ impl TokenCache {
                 empty_texts,
                 truncated,
             },
+            source: None,
         };
         let misfit = (split.iter())
             .position(|example| !self.kind.accepts_extra(example.extra, example.len()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::MappedTokens;
 use crate::reader::{Details, Example, Label, ReadReport};
+use crate::source::Source;
 use crate::task::TaskSpec;
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError};
 
@@ -113,6 +114,8 @@ pub struct EncodedSplit {
     /// Sequences of each example.
     pub(crate) sequences: usize,
     pub(crate) counts: SplitCounts,
+    /// What it was made of, for metrics and answers in words.
+    pub(crate) source: Option<Arc<Source>>,
 }
 
 /// What was noticed while a split was read and encoded.
@@ -308,6 +311,7 @@ impl EncodedSplit {
                 empty_texts: report.empty_texts,
                 truncated,
             },
+            source: None,
         }
     }
 }
@@ -377,7 +381,7 @@ impl TaskDataset {
     ) -> Result<Self, TokenizerError> {
         let splits = splits
             .into_iter()
-            .map(|(name, examples)| Ok((name, tokenizer.encode_all(&examples, max_length)?)))
+            .map(|(name, examples)| Ok((name, tokenizer.encode_for(&spec, &examples, max_length)?)))
             .collect::<Result<_, TokenizerError>>()?;
         Ok(Self { spec, splits })
     }

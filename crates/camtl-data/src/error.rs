@@ -75,6 +75,12 @@ pub enum DataError {
         /// Why.
         reason: String,
     },
+    /// A file is not what it was when it was encoded.
+    #[error("{} was changed since it was encoded; load the task again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A row, a header or a value in it.
     #[error(transparent)]
     Row(#[from] Box<RowError>),
@@ -225,6 +231,54 @@ pub enum RowProblem {
         /// The largest allowed.
         max: f32,
     },
+    /// A file that is one document, and not of the form expected.
+    Document {
+        /// What it should be.
+        expected: &'static str,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A second text that the task file does not say how to replace.
+    NotReplaceable {
+        /// The text.
+        found: String,
+        /// What `replace_text_b` has.
+        known: Vec<String>,
+        /// The nearest of these.
+        suggestion: Option<String>,
+    },
+    /// A position that is no whole number.
+    NotAPosition {
+        /// What stands there.
+        found: String,
+    },
+    /// A place that the text does not have.
+    PlaceOutside {
+        /// `"the mention's characters"`, ...
+        what: &'static str,
+        /// Its beginning, from 0.
+        start: usize,
+        /// Its end.
+        end: usize,
+        /// How many characters or words the text has.
+        length: usize,
+    },
+    /// An answer that does not stand where the file says.
+    AnswerNotThere {
+        /// The answer.
+        answer: String,
+        /// The character where it should begin, from 0.
+        at: usize,
+        /// What stands there; `None` beyond the end of the context.
+        found: Option<String>,
+    },
+    /// A question or query without an accepted answer.
+    NoAnswer,
+    /// A query without the gap that entities are put into.
+    NoGap {
+        /// What marks it.
+        gap: &'static str,
+    },
 }
 
 impl RowProblem {
@@ -294,6 +348,35 @@ impl fmt::Display for RowProblem {
                 f,
                 "score {found} is outside [{min}, {max}]; mend the row or the `range` of the task file"
             ),
+            Self::Document { expected, reason } => {
+                write!(f, "not {expected}: {reason}; check the file and the `format` of the task file")
+            }
+            Self::NotReplaceable { found, known, suggestion } => write!(
+                f,
+                "`{}` is not among `replace_text_b`; expected {}{}; mend the row or the task file",
+                excerpt(found), one_of(known), did_you_mean(suggestion.as_deref())
+            ),
+            Self::NotAPosition { found } => {
+                write!(f, "`{}` is not a position; expected a whole number from 0", excerpt(found))
+            }
+            Self::PlaceOutside { what, start, end, length } => write!(
+                f,
+                "{what} are {start} to {end} (from 0), but the text has {length}; mend the row"
+            ),
+            Self::AnswerNotThere { answer, at, found: Some(found) } => write!(
+                f,
+                "the answer `{}` does not stand at character {at} of the context (from 0), where `{}` stands; mend `answer_start`",
+                excerpt(answer), excerpt(found)
+            ),
+            Self::AnswerNotThere { answer, at, found: None } => write!(
+                f,
+                "the answer `{}` should begin at character {at} (from 0), beyond the end of the context; mend `answer_start`",
+                excerpt(answer)
+            ),
+            Self::NoAnswer => f.write_str(
+                "no accepted answer; where questions may have none, write `no_answer = true` in the task file (kind `span`); a split without answers is marked `labelled = false`"
+            ),
+            Self::NoGap { gap } => write!(f, "the query has no `{gap}` to put an entity into"),
         }
     }
 }

@@ -61,6 +61,7 @@ pub mod metrics;
 pub mod random;
 pub mod reader;
 pub mod sampler;
+mod source;
 pub mod suggest;
 pub mod synthetic;
 pub mod task;
@@ -79,8 +80,8 @@ pub use sampler::{
     build_sampler,
 };
 pub use task::{
-    Column, Fields, FileFormat, MalformedRows, SplitLayout, SplitSource, Submission, TaskError,
-    TaskKind, TaskSpec,
+    Column, Fields, FileFormat, MalformedRows, MentionColumns, SplitLayout, SplitSource,
+    Submission, TaskError, TaskKind, TaskSpec,
 };
 pub use tokenize::{Encoded, PairLayout, TextTokenizer, TokenizerError};
 

@@ -1,14 +1,18 @@
 //! A task's splits from its files, through the token cache.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
 
 use crate::cache::{TokenCache, cache_key};
 use crate::encoded::{EncodedSplit, TaskDataset};
 use crate::error::DataError;
 use crate::reader::{parse_split, read_bytes};
+use crate::source::{Rows, Source, SourceFile};
 use crate::suggest::nearest;
-use crate::task::TaskSpec;
+use crate::task::{SplitLayout, TaskSpec};
 use crate::tokenize::TextTokenizer;
 
 /// What [`load_task`] reads, and where it keeps the result.
@@ -123,21 +127,59 @@ fn load_split(
     };
     let limit = options.limit.filter(|_| split == "train");
     let bytes = read_bytes(&path)?;
+    let mut encoded = encoded_or_cached(
+        spec, tokenizer, options, split, &path, &layout, limit, &bytes,
+    )?;
+    encoded.source = Some(Arc::new(Source {
+        tokenizer: tokenizer.clone(),
+        max_length: options.max_length,
+        doc_stride: layout.doc_stride,
+        rows: Rows::File {
+            file: Box::new(SourceFile {
+                spec: spec.clone(),
+                layout,
+                path,
+                split: split.to_owned(),
+                limit,
+                sha256: Sha256::digest(&bytes).into(),
+            }),
+            read: OnceLock::new(),
+        },
+    }));
+    Ok(encoded)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn encoded_or_cached(
+    spec: &TaskSpec,
+    tokenizer: &TextTokenizer,
+    options: &LoadOptions,
+    split: &str,
+    path: &Path,
+    layout: &SplitLayout,
+    limit: Option<usize>,
+    bytes: &[u8],
+) -> Result<EncodedSplit, DataError> {
     let encode = || -> Result<EncodedSplit, DataError> {
         let origin = path.display().to_string();
-        let (mut examples, report) = parse_split(spec, &layout, &bytes, &origin, split)?;
+        let (mut examples, report) = parse_split(spec, layout, bytes, &origin, split)?;
         if let Some(limit) = limit {
             examples.truncate(limit);
         }
-        Ok(tokenizer.encode_with_report(&examples, options.max_length, &report)?)
+        Ok(tokenizer.encode_with_report(
+            &examples,
+            options.max_length,
+            layout.doc_stride,
+            &report,
+        )?)
     };
     let Some(cache_dir) = &options.cache_dir else {
         return encode();
     };
     let key = cache_key(
         spec,
-        &layout,
-        &bytes,
+        layout,
+        bytes,
         tokenizer.fingerprint(),
         options.max_length,
         limit,

@@ -1,4 +1,5 @@
-//! Data files into examples: TSV as GLUE has it, CSV, JSON Lines, and the nested JSON of `MultiRC`.
+//! Data files into examples: TSV as GLUE has it, CSV, JSON Lines, the nested JSON of `MultiRC`, `ReCoRD`, SQuAD and MRQA,
+//! and CoNLL. Files packed with gzip are unpacked.
 //!
 //! ```
 //! use camtl_data::{Label, TaskSpec, reader::read_lines};
@@ -30,14 +31,20 @@
 //! # Ok::<(), camtl_data::DataError>(())
 //! ```
 
+mod characters;
+mod conll;
 mod csv_records;
 mod delimited;
+mod details;
 mod example;
 mod json_lines;
 mod json_value;
 mod multirc;
 mod problems;
+mod record;
 mod rows;
+mod squad;
+mod unpack;
 
 use std::io::BufRead;
 use std::path::Path;
@@ -45,6 +52,7 @@ use std::path::Path;
 use crate::error::{DataError, RowError, RowProblem};
 use crate::load::unknown_split;
 use crate::task::{SplitLayout, TaskSpec};
+pub(crate) use characters::Characters;
 pub use example::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 pub use problems::{CheckedSplit, read_split_with_problems};
 use rows::{LabelUse, Source, read_rows};
@@ -201,11 +209,13 @@ pub fn read_texts(
 }
 
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|source| DataError::Io {
+    let failed = |source| DataError::Io {
         action: "read",
         path: path.to_owned(),
         source,
-    })
+    };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    unpack::unpacked(bytes).map_err(failed)
 }
 
 fn read_stream(mut reader: impl BufRead, origin: &str) -> Result<Vec<u8>, DataError> {

@@ -29,6 +29,7 @@
 //! Misspelt keys, labels and metrics are refused with their line and the nearest known word.
 
 mod file;
+mod kind;
 mod paths;
 mod validate;
 
@@ -38,11 +39,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::encoded::{IGNORED, UNKNOWN};
 use crate::metrics::MetricKind;
+use crate::reader::TextSide;
 use crate::suggest::TomlProblem;
 
 pub use file::TaskFile;
+pub use kind::TaskKind;
 
 /// Everything that is known about a task before its data is read.
 ///
@@ -71,6 +73,11 @@ pub struct TaskSpec {
     pub fields: Fields,
     /// What to do with rows of the wrong shape.
     pub malformed_rows: MalformedRows,
+    /// What stands for a second text: `{ cause = "because", effect = "so" }`. Where it is not empty, other second texts
+    /// are errors.
+    pub replace_text_b: BTreeMap<String, String>,
+    /// How many tokens apart the windows of a long context begin, for spans; when absent, 128 and at most half a window.
+    pub doc_stride: Option<usize>,
     /// Labels whose rows are left out and counted: SNLI writes `-` where the annotators did not agree.
     pub skip_labels: Vec<String>,
     /// Folder that a download of the task's collection makes (`glue`). The files are looked for below it first, then
@@ -80,150 +87,6 @@ pub struct TaskSpec {
     pub files: BTreeMap<String, SplitSource>,
     /// How predictions are written for the server that scores the task.
     pub submission: Option<Submission>,
-}
-
-/// What a task predicts.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum TaskKind {
-    /// One of several labels. Class `i` is the i-th name.
-    Classification {
-        /// Label names as the data spells them.
-        labels: Vec<String>,
-    },
-    /// A score.
-    Regression {
-        /// Smallest score that may occur.
-        min: f32,
-        /// Largest score that may occur.
-        max: f32,
-    },
-    /// One of several texts that the example itself brings along. Every option is a sequence of its own, and the
-    /// probabilities are over the options of one example.
-    MultipleChoice {
-        /// How the data spells the options, in order: `["0", "1"]`, `["A", "B", "C", "D"]`.
-        labels: Vec<String>,
-    },
-    /// A tag for every word.
-    Tagging {
-        /// Tags as the data spells them. Words cut off by truncation count as tagged with the first, which for entities
-        /// is `O`.
-        labels: Vec<String>,
-    },
-    /// A span of the context that answers the question. The unit is a window of the context: a question with a long
-    /// context is several examples.
-    Span {
-        /// Whether there may be no answer (SQuAD v2).
-        no_answer: bool,
-    },
-    /// One of several labels for a pair of mentions marked in the text.
-    SpanPair {
-        /// Label names as the data spells them.
-        labels: Vec<String>,
-    },
-}
-
-impl TaskKind {
-    /// The name in task files.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Classification { .. } => "classification",
-            Self::Regression { .. } => "regression",
-            Self::MultipleChoice { .. } => "multiple-choice",
-            Self::Tagging { .. } => "tagging",
-            Self::Span { .. } => "span",
-            Self::SpanPair { .. } => "span-pair",
-        }
-    }
-
-    /// Width of the task's output layer: the number of classes or tags, 1 for a score or for the fitness of an option,
-    /// 2 for the start and the end of a span.
-    #[must_use]
-    pub fn num_outputs(&self) -> usize {
-        match self {
-            Self::Classification { labels }
-            | Self::Tagging { labels }
-            | Self::SpanPair { labels } => labels.len(),
-            Self::Regression { .. } | Self::MultipleChoice { .. } => 1,
-            Self::Span { .. } => 2,
-        }
-    }
-
-    /// Number of alternatives `C` whose logarithm is the largest uncertainty: classes, tags or options, 2 for a span
-    /// (whose uncertainty is brought to the scale of ln 2), 1 for a score.
-    #[must_use]
-    pub fn num_alternatives(&self) -> usize {
-        match self {
-            Self::MultipleChoice { labels } => labels.len(),
-            other => other.num_outputs(),
-        }
-    }
-
-    /// Sequences of an example: the options of a multiple choice, else 1.
-    #[must_use]
-    pub fn sequences_per_example(&self) -> usize {
-        match self {
-            Self::MultipleChoice { labels } => labels.len(),
-            _ => 1,
-        }
-    }
-
-    /// Whether a score is predicted (trained with squared error).
-    #[must_use]
-    pub fn is_regression(&self) -> bool {
-        matches!(self, Self::Regression { .. })
-    }
-
-    /// Whether `extra` can be what this kind adds to an example of `length` tokens
-    /// ([`EncodedExample::extra`](crate::EncodedExample::extra)).
-    #[must_use]
-    pub fn accepts_extra(&self, extra: &[i32], length: usize) -> bool {
-        let index = |value: i32| usize::try_from(value).is_ok_and(|at| at < length);
-        match self {
-            Self::Classification { .. } | Self::Regression { .. } => extra.is_empty(),
-            Self::MultipleChoice { labels } => {
-                extra.len() == labels.len()
-                    && extra.iter().all(|tokens| *tokens > 0)
-                    && extra.iter().map(|tokens| i64::from(*tokens)).sum::<i64>() == length as i64
-            }
-            Self::Tagging { labels } => {
-                let tag = |value: i32| {
-                    matches!(value, IGNORED | UNKNOWN)
-                        || usize::try_from(value).is_ok_and(|tag| tag < labels.len())
-                };
-                extra.len() == length && extra.iter().all(|value| tag(*value))
-            }
-            Self::Span { .. } => match *extra {
-                [start, end, first, last] => {
-                    let answer = first <= start && start <= end && end <= last;
-                    index(first)
-                        && index(last)
-                        && first <= last
-                        && (answer || start == 0 && end == 0)
-                }
-                _ => false,
-            },
-            Self::SpanPair { .. } => match *extra {
-                [a, b, c, d] => [(a, b), (c, d)]
-                    .into_iter()
-                    .all(|(start, end)| start < end && index(start) && index(end - 1)),
-                _ => false,
-            },
-        }
-    }
-
-    /// Names of labels, tags or options; empty for regression and spans.
-    #[must_use]
-    pub fn labels(&self) -> &[String] {
-        match self {
-            Self::Classification { labels }
-            | Self::MultipleChoice { labels }
-            | Self::Tagging { labels }
-            | Self::SpanPair { labels } => labels,
-            Self::Regression { .. } | Self::Span { .. } => &[],
-        }
-    }
 }
 
 /// Layout of a data file.
@@ -238,10 +101,47 @@ pub enum FileFormat {
     /// One JSON object per line.
     Jsonl,
     /// `MultiRC` of `SuperGLUE`: one passage per line, its questions and their answers nested in it. Every answer is a
-    /// row; its fields are those of [`Fields::multirc`].
+    /// row.
     #[serde(rename = "multirc")]
     MultiRc,
+    /// `ReCoRD` of `SuperGLUE`: one passage per line with its queries. Every entity of the passage, put into the query, is
+    /// a row, labelled `1` if it is an accepted answer and else `0`.
+    Record,
+    /// The JSON of SQuAD, v1.1 and v2. Every question is a row.
+    Squad,
+    /// The JSON Lines of the MRQA shared task. Every question is a row.
+    Mrqa,
+    /// Words and tags in columns, a blank line after each sentence. Every sentence is a row.
+    Conll,
 }
+
+impl FileFormat {
+    /// The fields of a format that has its own.
+    #[must_use]
+    pub fn own_fields(self) -> Option<Fields> {
+        match self {
+            Self::MultiRc => Some(Fields::named("passage", "question_answer", "label", "idx")),
+            Self::Record => Some(Fields::named("passage", "query", "answers", "idx")),
+            Self::Squad => Some(Fields::named("question", "context", "answers", "id")),
+            Self::Mrqa => Some(Fields::named("question", "context", "answers", "qid")),
+            Self::Tsv | Self::Csv | Self::Jsonl | Self::Conll => None,
+        }
+    }
+
+    /// The fields when a task file names none.
+    pub(crate) fn default_fields(self) -> Option<Fields> {
+        if self == Self::Conll {
+            return Some(Fields {
+                label: Some(Column::Name(LAST_COLUMN.to_owned())),
+                ..Fields::new(Column::Index(0))
+            });
+        }
+        self.own_fields()
+    }
+}
+
+/// In CoNLL files, the name of a line's last column.
+pub const LAST_COLUMN: &str = "last";
 
 impl fmt::Display for FileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -250,6 +150,10 @@ impl fmt::Display for FileFormat {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
             Self::MultiRc => "multirc",
+            Self::Record => "record",
+            Self::Squad => "squad",
+            Self::Mrqa => "mrqa",
+            Self::Conll => "conll",
         })
     }
 }
@@ -288,20 +192,83 @@ pub struct Fields {
     /// The file's own identifier of the row, kept as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Column>,
+    /// The options of a multiple choice, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Column>,
+    /// The two mentions of a span pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<MentionColumns>,
+}
+
+/// Where a row says which part of a text is meant: by characters, `{ text = "a", start = "start1", end = "end1" }` (from 0,
+/// the end exclusive), or by words, `{ text = "a", word = "index", span = "words" }` (the number of the first word from 0,
+/// and the words as such, which say how many they are).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MentionColumns {
+    /// The text that it is a part of.
+    #[serde(default)]
+    pub text: TextSide,
+    /// Its first character.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Column>,
+    /// The character behind its last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Column>,
+    /// Its first word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Column>,
+    /// The words themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Column>,
+}
+
+impl MentionColumns {
+    /// Whether words are counted rather than characters.
+    #[must_use]
+    pub fn by_words(&self) -> bool {
+        self.word.is_some()
+    }
+
+    /// The columns that are named: two in a sound task file.
+    #[must_use]
+    pub fn named(&self) -> Vec<&Column> {
+        [&self.start, &self.end, &self.word, &self.span]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 impl Fields {
-    /// The fields of [`FileFormat::MultiRc`]: the passage, question and answer with a space between them, whether the
-    /// answer is right (`0`, `1`), and the key `passage-question-answer` made of the file's three `idx` values.
+    /// A text alone.
     #[must_use]
-    pub fn multirc() -> Self {
+    pub fn new(text_a: Column) -> Self {
+        Self {
+            text_a,
+            text_b: None,
+            label: None,
+            key: None,
+            choices: Vec::new(),
+            mentions: Vec::new(),
+        }
+    }
+
+    fn named(text_a: &str, text_b: &str, label: &str, key: &str) -> Self {
         let name = |name: &str| Column::Name(name.to_owned());
         Self {
-            text_a: name("passage"),
-            text_b: Some(name("question_answer")),
-            label: Some(name("label")),
-            key: Some(name("idx")),
+            text_b: Some(name(text_b)),
+            label: Some(name(label)),
+            key: Some(name(key)),
+            ..Self::new(name(text_a))
         }
+    }
+
+    /// The columns of options and mentions, in order.
+    #[must_use]
+    pub fn further(&self) -> Vec<&Column> {
+        let mentions = self.mentions.iter().flat_map(MentionColumns::named);
+        self.choices.iter().chain(mentions).collect()
     }
 }
 
@@ -381,6 +348,10 @@ pub struct SplitLayout {
     pub malformed_rows: MalformedRows,
     /// Labels whose rows are left out.
     pub skip_labels: Vec<String>,
+    /// What stands for a second text.
+    pub replace_text_b: BTreeMap<String, String>,
+    /// How many tokens apart windows begin.
+    pub doc_stride: Option<usize>,
 }
 
 /// Files for the server that scores a task's test splits.
@@ -448,6 +419,8 @@ impl TaskSpec {
             columns: None,
             fields,
             malformed_rows: MalformedRows::Error,
+            replace_text_b: BTreeMap::new(),
+            doc_stride: None,
             skip_labels: Vec::new(),
             folder: None,
             files: BTreeMap::new(),
@@ -498,11 +471,9 @@ impl TaskSpec {
     pub fn layout(&self, split: &str) -> Option<SplitLayout> {
         let source = self.files.get(split)?;
         let format = source.format.unwrap_or(self.format);
-        let mut fields = if format == FileFormat::MultiRc {
-            Fields::multirc()
-        } else {
-            source.fields.clone().unwrap_or_else(|| self.fields.clone())
-        };
+        let mut fields = format
+            .own_fields()
+            .unwrap_or_else(|| source.fields.clone().unwrap_or_else(|| self.fields.clone()));
         if !source.labelled {
             fields.label = None;
         }
@@ -513,6 +484,8 @@ impl TaskSpec {
             fields,
             malformed_rows: source.malformed_rows.unwrap_or(self.malformed_rows),
             skip_labels: self.skip_labels.clone(),
+            replace_text_b: self.replace_text_b.clone(),
+            doc_stride: self.doc_stride,
         })
     }
 

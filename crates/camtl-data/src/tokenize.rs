@@ -21,21 +21,27 @@
 //! ```
 
 mod load;
+mod pieces;
 mod truncate;
+mod units;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::encoded::EncodedSplit;
 use crate::reader::{Example, ReadReport};
+use crate::source::{Rows, Source};
+use crate::task::TaskSpec;
 pub use truncate::longest_first;
+pub(crate) use units::Window;
 
 /// A tokenizer with its special tokens and pair layout.
 #[derive(Clone, Debug)]
 pub struct TextTokenizer {
-    inner: Tokenizer,
+    inner: Arc<Tokenizer>,
     special: SpecialTokens,
     layout: PairLayout,
     vocab_size: usize,
@@ -75,7 +81,7 @@ impl PairLayout {
 }
 
 /// One encoded text or pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
     /// Token ids, special tokens included.
     pub input_ids: Vec<u32>,
@@ -163,21 +169,16 @@ impl TextTokenizer {
         text_b: Option<&str>,
         max_length: usize,
     ) -> Result<Encoded, TokenizerError> {
-        let special = self.layout.num_special(text_b.is_some());
-        if max_length <= special {
-            return Err(TokenizerError::MaxLength {
-                max_length,
-                special,
-            });
-        }
+        let room = self.room(max_length, text_b.is_some())?;
         let a = self.pieces(text_a, "the first text")?;
         let b = text_b
             .map(|text| self.pieces(text, "the second text"))
             .transpose()?;
-        Ok(self.assemble(&a, b.as_deref(), max_length - special))
+        Ok(self.assemble(&a, b.as_deref(), room))
     }
 
-    /// Encodes examples in parallel; the result does not depend on the number of threads.
+    /// Encodes examples in parallel; the result does not depend on the number of threads. Windows of a context begin
+    /// 128 tokens apart, at most half a window; [`TextTokenizer::encode_for`] follows a task file.
     ///
     /// # Errors
     /// As [`TextTokenizer::encode`], for the first example that fails.
@@ -186,20 +187,51 @@ impl TextTokenizer {
         examples: &[Example],
         max_length: usize,
     ) -> Result<EncodedSplit, TokenizerError> {
-        self.encode_with_report(examples, max_length, &ReadReport::of(examples))
+        self.encode_rows(examples, max_length, None)
+    }
+
+    /// Encodes the examples of a task, which may be given by its users rather than read from its files. Ids tell questions
+    /// apart: no two may have the same.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_all`].
+    pub fn encode_for(
+        &self,
+        spec: &TaskSpec,
+        examples: &[Example],
+        max_length: usize,
+    ) -> Result<EncodedSplit, TokenizerError> {
+        self.encode_rows(examples, max_length, spec.doc_stride)
+    }
+
+    fn encode_rows(
+        &self,
+        examples: &[Example],
+        max_length: usize,
+        doc_stride: Option<usize>,
+    ) -> Result<EncodedSplit, TokenizerError> {
+        let report = ReadReport::of(examples);
+        let mut split = self.encode_with_report(examples, max_length, doc_stride, &report)?;
+        split.source = Some(Arc::new(Source {
+            rows: Rows::Held(Arc::new(examples.to_vec())),
+            tokenizer: self.clone(),
+            max_length,
+            doc_stride,
+        }));
+        Ok(split)
     }
 
     pub(crate) fn encode_with_report(
         &self,
         examples: &[Example],
         max_length: usize,
+        doc_stride: Option<usize>,
         report: &ReadReport,
     ) -> Result<EncodedSplit, TokenizerError> {
         let encoded: Vec<Result<Vec<Encoded>, TokenizerError>> = examples
             .par_iter()
             .map(|example| {
-                self.encode(&example.text_a, example.text_b.as_deref(), max_length)
-                    .map(|encoded| vec![encoded])
+                self.encode_example(example, max_length, doc_stride)
                     .map_err(|error| match error {
                         TokenizerError::Encode { what, reason } => TokenizerError::Encode {
                             what: format!("{what} of example {}", example.id),
@@ -212,17 +244,6 @@ impl TextTokenizer {
         // Collected first, so that the error reported is that of the first example in order.
         let encoded = encoded.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(EncodedSplit::from_encoded(examples, encoded, report))
-    }
-
-    fn pieces(&self, text: &str, what: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding =
-            self.inner
-                .encode_fast(text, false)
-                .map_err(|error| TokenizerError::Encode {
-                    what: what.to_owned(),
-                    reason: error.to_string(),
-                })?;
-        Ok(encoding.get_ids().to_vec())
     }
 
     fn assemble(&self, a: &[u32], b: Option<&[u32]>, room: usize) -> Encoded {

@@ -110,9 +110,10 @@ impl MetricKind {
                         TaskKind::MultipleChoice { .. } | TaskKind::Tagging { .. }
                     )
             }
-            Self::AnswerF1 => matches!(kind, TaskKind::Span { .. }),
+            Self::AnswerF1 => matches!(kind, TaskKind::Span { .. }) || format == FileFormat::Record,
             Self::ExactMatch => {
-                matches!(kind, TaskKind::Span { .. }) || (classes && format == FileFormat::MultiRc)
+                matches!(kind, TaskKind::Span { .. })
+                    || matches!(format, FileFormat::MultiRc | FileFormat::Record)
             }
             Self::F1a => classes && format == FileFormat::MultiRc,
             Self::EntityF1 => matches!(kind, TaskKind::Tagging { .. }),

@@ -59,6 +59,7 @@ struct ResolvedColumns {
     text_b: Option<usize>,
     key: Option<usize>,
     label: Option<(usize, String)>,
+    further: Vec<usize>,
 }
 
 impl ResolvedColumns {
@@ -127,6 +128,9 @@ impl ResolvedColumns {
             text_b: fields.text_b.as_ref().map(required).transpose()?,
             key: fields.key.as_ref().map(required).transpose()?,
             label,
+            further: (fields.further().into_iter())
+                .map(required)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -159,6 +163,7 @@ impl ResolvedColumns {
             .label
             .as_ref()
             .map(|(at, name)| (cells[*at].clone(), name.clone()));
+        let further = self.further.iter().map(|at| cells[*at].clone()).collect();
         let text_b = self.text_b.map(|at| {
             if at == self.text_a {
                 cells[at].clone()
@@ -173,6 +178,8 @@ impl ResolvedColumns {
             text_a,
             text_b,
             label,
+            further,
+            ..RawRow::default()
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// One row of a data file.
 ///
 /// ```
@@ -73,10 +75,12 @@ pub struct Mention {
     pub range: Range<usize>,
 }
 
-/// The first or the second text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The first or the second text: `"a"` or `"b"` in task files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TextSide {
     /// `text_a`.
+    #[default]
     A,
     /// `text_b`.
     B,

@@ -69,12 +69,19 @@ fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, Bo
             Some(value) => Some(plain_of(column, value)?),
         },
     };
+    let further = fields.further().into_iter().map(|column| {
+        let value = look_up(object, column).ok_or_else(|| at(column, missing(object, column)))?;
+        plain_of(column, value)
+    });
+    let further = further.collect::<Result<_, _>>()?;
     Ok(RawRow {
         line,
         key,
         text_a: text_of(&fields.text_a)?,
         text_b: fields.text_b.as_ref().map(text_of).transpose()?,
         label,
+        further,
+        ..RawRow::default()
     })
 }
 

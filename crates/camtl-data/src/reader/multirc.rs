@@ -1,7 +1,7 @@
 //! `MultiRC` as `SuperGLUE` has it: passages with questions with answers, one JSON object per passage.
 //!
 //! Every answer is a row: the passage, question and answer with a space between them, the answer's label, and the key
-//! `passage-question-answer` made of the three `idx` values, by which metrics over the answers of a question group.
+//! `passage-question-answer` made of the three `idx` values, and the question's number as its group.
 
 use std::borrow::Cow;
 
@@ -24,12 +24,13 @@ pub(super) fn for_each_row(
     text: &str,
     mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
 ) -> Result<(), Box<RowError>> {
+    let mut questions = 0;
     for (line, text) in lines(text) {
         if text.trim().is_empty() {
             continue;
         }
         match parse_object(text) {
-            Ok(object) => Place { source, line }.passage(&object, &mut each)?,
+            Ok(object) => Place { source, line }.passage(&object, &mut questions, &mut each)?,
             Err(problem) => each(Err(source.error(line, None, problem)))?,
         }
     }
@@ -44,7 +45,12 @@ struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
-    fn passage<F>(self, object: &Object, each: &mut F) -> Result<(), Box<RowError>>
+    fn passage<F>(
+        self,
+        object: &Object,
+        groups: &mut u64,
+        each: &mut F,
+    ) -> Result<(), Box<RowError>>
     where
         F: FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
     {
@@ -73,6 +79,8 @@ impl<'s> Place<'s> {
                     continue;
                 }
             };
+            let group = *groups;
+            *groups += 1;
             for (number, answer) in answers.iter().enumerate() {
                 let at = format!("{at}/answers/{number}");
                 let row = self
@@ -83,6 +91,8 @@ impl<'s> Place<'s> {
                         text_a: Cow::Borrowed(passage),
                         text_b: Some(Cow::Owned(text_b)),
                         label,
+                        group: Some(group),
+                        ..RawRow::default()
                     });
                 each(row)?;
             }

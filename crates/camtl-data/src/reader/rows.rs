@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Example, Label, ReadReport, delimited, json_lines, multirc};
+use super::{
+    Details, Example, Label, ReadReport, conll, delimited, details, json_lines, multirc, record,
+    squad,
+};
 use crate::error::{DataError, RowError, RowProblem};
 use crate::suggest::nearest;
 use crate::task::{FileFormat, MalformedRows, SplitLayout, TaskKind, TaskSpec};
@@ -23,6 +26,10 @@ pub(super) enum LabelUse {
 }
 
 impl Source<'_> {
+    pub(super) fn requires_labels(&self) -> bool {
+        self.labels == LabelUse::Required
+    }
+
     pub(super) fn error(
         &self,
         line: u64,
@@ -39,6 +46,7 @@ impl Source<'_> {
 }
 
 /// The cells of a row that the task file names.
+#[derive(Default)]
 pub(super) struct RawRow<'a> {
     pub(super) line: u64,
     pub(super) key: Option<Cow<'a, str>>,
@@ -46,6 +54,15 @@ pub(super) struct RawRow<'a> {
     pub(super) text_b: Option<Cow<'a, str>>,
     /// The label with the name of its column for messages.
     pub(super) label: Option<(Cow<'a, str>, String)>,
+    /// The cells of [`Fields::further`](crate::task::Fields::further).
+    pub(super) further: Vec<Cow<'a, str>>,
+    /// What the format itself has beyond texts and a label.
+    pub(super) details: Details,
+    /// Whether the details hold what is to be predicted.
+    pub(super) truth: bool,
+    pub(super) group: Option<u64>,
+    /// Whether the row is a group by itself.
+    pub(super) own_group: bool,
 }
 
 /// All examples of a file.
@@ -69,6 +86,10 @@ pub(super) fn for_each_row(
         FileFormat::Tsv | FileFormat::Csv => delimited::for_each_row(source, text, each),
         FileFormat::Jsonl => json_lines::for_each_row(source, text, each),
         FileFormat::MultiRc => multirc::for_each_row(source, text, each),
+        FileFormat::Record => record::for_each_row(source, text, each),
+        FileFormat::Squad => squad::for_each_squad_row(source, text, each),
+        FileFormat::Mrqa => squad::for_each_mrqa_row(source, text, each),
+        FileFormat::Conll => conll::for_each_row(source, text, each),
     }
 }
 
@@ -95,7 +116,7 @@ impl<'s> Collected<'s> {
     ) -> Result<(), Box<RowError>> {
         let id = self.report.rows;
         self.report.rows += 1;
-        let row = match row {
+        let mut row = match row {
             Ok(row) => row,
             Err(error)
                 if error.problem.is_malformed_row()
@@ -114,7 +135,15 @@ impl<'s> Collected<'s> {
                 .iter()
                 .any(|label| label == text)
         };
+        let misplaced = |line, (column, problem)| self.source.error(line, Some(column), problem);
+        details::replace_text_b(self.source.layout, &mut row)
+            .map_err(|found| misplaced(row.line, found))?;
+        if row.details == Details::None {
+            row.details = details::from_cells(&self.source.layout.fields, &row)
+                .map_err(|found| misplaced(row.line, found))?;
+        }
         let label = match row.label {
+            _ if row.truth => Some(Label::Structured),
             Some((text, _)) if skipped(&text) => {
                 if self.source.labels == LabelUse::Required {
                     self.report.skipped_labels += 1;
@@ -138,7 +167,8 @@ impl<'s> Collected<'s> {
             text_a: row.text_a.into_owned(),
             text_b: row.text_b.map(Cow::into_owned),
             label,
-            ..Example::default()
+            group: row.group.or_else(|| row.own_group.then_some(id)),
+            details: row.details,
         });
         Ok(())
     }
@@ -149,17 +179,12 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
         return Err(RowProblem::EmptyLabel);
     }
     match &spec.kind {
-        TaskKind::Classification { labels }
-        | TaskKind::MultipleChoice { labels }
-        | TaskKind::SpanPair { labels } => {
-            spec.label_index(text)
-                .map(Label::Class)
-                .ok_or_else(|| RowProblem::UnknownLabel {
-                    found: text.to_owned(),
-                    labels: labels.clone(),
-                    suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
-                })
-        }
+        TaskKind::Classification { .. }
+        | TaskKind::MultipleChoice { .. }
+        | TaskKind::SpanPair { .. } => spec
+            .label_index(text)
+            .map(Label::Class)
+            .ok_or_else(|| unknown_label(spec, text)),
         TaskKind::Regression { min, max } => {
             let score = text
                 .trim()
@@ -180,6 +205,15 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
         }
         // Their readers give the truth themselves.
         TaskKind::Tagging { .. } | TaskKind::Span { .. } => Ok(Label::Structured),
+    }
+}
+
+pub(super) fn unknown_label(spec: &TaskSpec, text: &str) -> RowProblem {
+    let labels = spec.kind.labels();
+    RowProblem::UnknownLabel {
+        found: text.to_owned(),
+        labels: labels.to_vec(),
+        suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
     }
 }
 

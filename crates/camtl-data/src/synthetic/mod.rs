@@ -210,10 +210,9 @@ pub fn sentences(seed: u64, n: usize) -> Vec<String> {
 fn fields(pair: bool) -> Fields {
     let column = |name: &str| Column::Name(name.to_owned());
     Fields {
-        text_a: column(if pair { "sentence1" } else { "sentence" }),
         text_b: pair.then(|| column("sentence2")),
         label: Some(column("label")),
-        key: None,
+        ..Fields::new(column(if pair { "sentence1" } else { "sentence" }))
     }
 }
 

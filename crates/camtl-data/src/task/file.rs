@@ -46,6 +46,12 @@ pub struct TaskFile {
     /// See [`TaskSpec::malformed_rows`].
     #[serde(default, skip_serializing_if = "is_error")]
     malformed_rows: MalformedRows,
+    /// See [`TaskSpec::replace_text_b`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    replace_text_b: BTreeMap<String, String>,
+    /// See [`TaskSpec::doc_stride`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doc_stride: Option<usize>,
     /// See [`TaskSpec::skip_labels`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     skip_labels: Vec<String>,
@@ -140,19 +146,16 @@ impl TaskSpec {
         let kind = (file.kind)
             .with(file.labels, file.range, file.no_answer)
             .map_err(invalid)?;
-        let fields = match (file.fields, file.format) {
-            (None, FileFormat::MultiRc) => Fields::multirc(),
-            (Some(_), FileFormat::MultiRc) => {
-                return Err(invalid(
-                    "the format `multirc` has fields of its own; remove `fields`",
-                ));
-            }
-            (Some(fields), _) => fields,
-            (None, _) => {
-                return Err(invalid(
-                    "missing field `fields`: name the columns, as in fields = { text_a = \"sentence\", label = \"label\" }",
-                ));
-            }
+        if file.fields.is_some() && file.format.own_fields().is_some() {
+            return Err(invalid(&format!(
+                "the format `{}` has fields of its own; remove `fields`",
+                file.format
+            )));
+        }
+        let Some(fields) = file.fields.or_else(|| file.format.default_fields()) else {
+            return Err(invalid(
+                "missing field `fields`: name the columns, as in fields = { text_a = \"sentence\", label = \"label\" }",
+            ));
         };
         let spec = Self {
             name: file.name,
@@ -164,6 +167,8 @@ impl TaskSpec {
             columns: file.columns,
             fields,
             malformed_rows: file.malformed_rows,
+            replace_text_b: file.replace_text_b,
+            doc_stride: file.doc_stride,
             skip_labels: file.skip_labels,
             folder: file.folder,
             files: file.files,
@@ -211,9 +216,11 @@ impl From<TaskSpec> for TaskFile {
             header: spec.header,
             columns: spec.columns,
             malformed_rows: spec.malformed_rows,
+            replace_text_b: spec.replace_text_b,
+            doc_stride: spec.doc_stride,
             skip_labels: spec.skip_labels,
             folder: spec.folder,
-            fields: (spec.format != FileFormat::MultiRc).then_some(spec.fields),
+            fields: (spec.format.own_fields().is_none()).then_some(spec.fields),
             files: spec.files,
             submission: spec.submission,
         }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use super::{Column, FileFormat, SplitSource, TaskError, TaskKind, TaskSpec};
+use super::{Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec};
 use crate::metrics::MetricKind;
 use crate::metrics::entities::entities;
+use crate::reader::TextSide;
 use crate::suggest::{nearest, one_of};
 
 impl TaskSpec {
@@ -33,6 +34,7 @@ impl TaskSpec {
             .chain(self.metrics_problem())
             .chain(self.skip_labels_problem())
             .chain(self.folder_problem())
+            .chain(self.settings_problem())
             .chain(
                 self.files
                     .iter()
@@ -164,12 +166,19 @@ impl TaskSpec {
             return Some(format!("files.{split}: the path is empty"));
         }
         let layout = self.layout(split)?;
-        if layout.format == FileFormat::MultiRc {
+        if let Some(problem) = self.format_problem(layout.format) {
+            return Some(format!("files.{split}: {problem}"));
+        }
+        if layout.format.own_fields().is_some() {
             return source.fields.is_some().then(|| {
                 format!(
-                    "files.{split}: the format `multirc` has fields of its own; remove `fields`"
+                    "files.{split}: the format `{}` has fields of its own; remove `fields`",
+                    layout.format
                 )
             });
+        }
+        if let Some(problem) = self.fields_problem(&layout.fields) {
+            return Some(format!("files.{split}: {problem}"));
         }
         if source.labelled && layout.fields.label.is_none() {
             return Some(format!(
@@ -183,12 +192,27 @@ impl TaskSpec {
             ("label", fields.label.as_ref()),
             ("key", fields.key.as_ref()),
         ];
-        for (field, column) in named {
+        let further = fields.further().into_iter().map(|column| {
+            let of = if fields.choices.is_empty() {
+                "mentions"
+            } else {
+                "choices"
+            };
+            (of, Some(column))
+        });
+        for (field, column) in named.into_iter().chain(further) {
             let Some(column) = column else { continue };
             match (layout.format, layout.header, column) {
                 (FileFormat::Jsonl, _, Column::Index(index)) => {
                     return Some(format!(
                         "files.{split}: field `{field}` is position {index}, but JSON objects have keys; give a name"
+                    ));
+                }
+                (FileFormat::Conll, _, Column::Name(name))
+                    if field != "label" || name != LAST_COLUMN =>
+                {
+                    return Some(format!(
+                        "files.{split}: field `{field}` is column `{name}`, but CoNLL files name no columns; give a position from 0, or `last` for the column of tags"
                     ));
                 }
                 (FileFormat::Tsv | FileFormat::Csv, false, Column::Name(name)) => {
@@ -206,6 +230,100 @@ impl TaskSpec {
                 }
                 _ => {}
             }
+        }
+        None
+    }
+
+    /// Whether the files can hold what the kind needs.
+    fn format_problem(&self, format: FileFormat) -> Option<String> {
+        let fits = match (&self.kind, format) {
+            (TaskKind::Tagging { .. }, format) => format == FileFormat::Conll,
+            (TaskKind::Span { .. }, format) => {
+                matches!(format, FileFormat::Squad | FileFormat::Mrqa)
+            }
+            (TaskKind::Classification { .. }, FileFormat::MultiRc) => true,
+            (TaskKind::Classification { labels }, FileFormat::Record) => {
+                if labels.as_slice() != ["0", "1"] {
+                    return Some(
+                        "the format `record` labels candidates `0` and `1`; write labels = [\"0\", \"1\"]"
+                            .to_owned(),
+                    );
+                }
+                true
+            }
+            (_, format) => {
+                matches!(
+                    format,
+                    FileFormat::Tsv | FileFormat::Csv | FileFormat::Jsonl
+                )
+            }
+        };
+        let wanted = match self.kind {
+            TaskKind::Tagging { .. } => "`conll`",
+            TaskKind::Span { .. } => "`squad` or `mrqa`",
+            TaskKind::Classification { .. } => "`tsv`, `csv`, `jsonl`, `multirc` or `record`",
+            _ => "`tsv`, `csv` or `jsonl`",
+        };
+        (!fits).then(|| {
+            format!(
+                "the format `{format}` does not fit {}; use {wanted}",
+                self.kind.name()
+            )
+        })
+    }
+
+    /// Whether options and mentions are there for the kinds that need them, and only for these.
+    fn fields_problem(&self, fields: &Fields) -> Option<String> {
+        let choices = fields.choices.len();
+        match &self.kind {
+            TaskKind::MultipleChoice { labels } if choices != labels.len() => {
+                return Some(format!(
+                    "`choices` names {choices} column(s) for {} options; name one for each of `labels`",
+                    labels.len()
+                ));
+            }
+            TaskKind::MultipleChoice { .. } => {}
+            _ if choices > 0 => {
+                return Some("`choices` is for multiple choices; remove it".to_owned());
+            }
+            _ => {}
+        }
+        let pair = matches!(self.kind, TaskKind::SpanPair { .. });
+        if fields.mentions.len() != if pair { 2 } else { 0 } {
+            return Some(if pair {
+                format!(
+                    "`mentions` names {} mention(s); a span pair has two, as in [{{ text = \"a\", start = \"start1\", end = \"end1\" }}, ...]",
+                    fields.mentions.len()
+                )
+            } else {
+                "`mentions` is for span pairs; remove it".to_owned()
+            });
+        }
+        fields.mentions.iter().find_map(|mention| {
+            let sound = matches!(
+                (&mention.start, &mention.end, &mention.word, &mention.span),
+                (Some(_), Some(_), None, None) | (None, None, Some(_), Some(_))
+            );
+            if !sound {
+                return Some(
+                    "a mention has either `start` and `end` (characters) or `word` and `span` (words)"
+                        .to_owned(),
+                );
+            }
+            (mention.text == TextSide::B && fields.text_b.is_none())
+                .then(|| "a mention is in the text `b`, but there is no `text_b`".to_owned())
+        })
+    }
+
+    fn settings_problem(&self) -> Option<String> {
+        if self.doc_stride == Some(0) {
+            return Some("`doc_stride` is 0; windows would never move on".to_owned());
+        }
+        if self.doc_stride.is_some() && !matches!(self.kind, TaskKind::Span { .. }) {
+            return Some("`doc_stride` is for spans; remove it".to_owned());
+        }
+        if !self.replace_text_b.is_empty() && self.fields.text_b.is_none() {
+            return Some("`replace_text_b` is given, but there is no `text_b`".to_owned());
         }
         None
     }

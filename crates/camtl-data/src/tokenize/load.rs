@@ -135,7 +135,7 @@ impl TextTokenizer {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         Ok(Self {
-            inner,
+            inner: inner.into(),
             special,
             layout,
             vocab_size,
