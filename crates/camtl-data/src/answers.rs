@@ -215,11 +215,19 @@ pub(crate) fn check_count(
     })
 }
 
-pub(crate) fn misfit(spec: &TaskSpec, example: usize, answer: &Answer, wanted: &str) -> AnswerError {
+pub(crate) fn misfit(
+    spec: &TaskSpec,
+    example: usize,
+    answer: &Answer,
+    wanted: &str,
+) -> AnswerError {
     AnswerError::Answer {
         task: spec.name.clone(),
         example,
-        problem: format!("the answer is {}, but the task wants {wanted}", answer.kind()),
+        problem: format!(
+            "the answer is {}, but the task wants {wanted}",
+            answer.kind()
+        ),
     }
 }
 
@@ -291,7 +299,10 @@ pub(crate) fn merged(
                         ),
                     });
                 };
-                if best.as_ref().is_none_or(|(score, _)| candidate.score > *score) {
+                if best
+                    .as_ref()
+                    .is_none_or(|(score, _)| candidate.score > *score)
+                {
                     best = Some((candidate.score, place));
                 }
             }
@@ -377,11 +388,13 @@ pub fn entity_answers(
     indices
         .iter()
         .zip(answers)
-        .map(|(index, answer)| match (answer, &rows.row(*index).details) {
-            (Answer::Tags(tags), Details::Words { words, .. }) => {
-                entities_of(words, tags, spec.kind.labels())
-            }
-            _ => Err(misfit(spec, *index, answer, "tags")),
-        })
+        .map(
+            |(index, answer)| match (answer, &rows.row(*index).details) {
+                (Answer::Tags(tags), Details::Words { words, .. }) => {
+                    entities_of(words, tags, spec.kind.labels())
+                }
+                _ => Err(misfit(spec, *index, answer, "tags")),
+            },
+        )
         .collect()
 }

@@ -81,8 +81,8 @@ pub use sampler::{
     build_sampler,
 };
 pub use task::{
-    Column, Fields, FileFormat, MalformedRows, MentionColumns, SplitLayout, SplitSource, Submission, TaskError,
-    TaskKind, TaskSpec,
+    Column, Fields, FileFormat, MalformedRows, MentionColumns, SplitLayout, SplitSource,
+    Submission, TaskError, TaskKind, TaskSpec,
 };
 pub use tokenize::{Encoded, PairLayout, TextTokenizer, TokenizerError};
 

@@ -127,7 +127,9 @@ fn load_split(
     };
     let limit = options.limit.filter(|_| split == "train");
     let bytes = read_bytes(&path)?;
-    let mut encoded = encoded_or_cached(spec, tokenizer, options, split, &path, &layout, limit, &bytes)?;
+    let mut encoded = encoded_or_cached(
+        spec, tokenizer, options, split, &path, &layout, limit, &bytes,
+    )?;
     encoded.source = Some(Arc::new(Source {
         tokenizer: tokenizer.clone(),
         max_length: options.max_length,

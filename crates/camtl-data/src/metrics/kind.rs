@@ -110,9 +110,7 @@ impl MetricKind {
                         TaskKind::MultipleChoice { .. } | TaskKind::Tagging { .. }
                     )
             }
-            Self::AnswerF1 => {
-                matches!(kind, TaskKind::Span { .. }) || format == FileFormat::Record
-            }
+            Self::AnswerF1 => matches!(kind, TaskKind::Span { .. }) || format == FileFormat::Record,
             Self::ExactMatch => {
                 matches!(kind, TaskKind::Span { .. })
                     || matches!(format, FileFormat::MultiRc | FileFormat::Record)

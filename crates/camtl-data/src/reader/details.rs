@@ -68,7 +68,11 @@ fn mention(
         return Err(("of a mention".to_owned(), RowProblem::EmptyLabel));
     };
     let named = columns.named();
-    let name = |number: usize| named.get(number).map_or_else(String::new, |c| c.to_string());
+    let name = |number: usize| {
+        named
+            .get(number)
+            .map_or_else(String::new, |c| c.to_string())
+    };
     let number = |at: usize, cell: &str| -> Result<usize, Misplaced> {
         cell.trim().parse().map_err(|_| {
             let found = cell.to_owned();

@@ -103,7 +103,9 @@ pub(super) fn for_each_row(
             let answers: BTreeSet<&str> = (query.answers.iter().flatten())
                 .map(|answer| answer.text.as_str())
                 .collect();
-            if answers.is_empty() && source.layout.fields.label.is_some() && source.requires_labels()
+            if answers.is_empty()
+                && source.layout.fields.label.is_some()
+                && source.requires_labels()
             {
                 let column = format!("`/qas/{number}/answers`");
                 each(Err(source.error(line, Some(column), RowProblem::NoAnswer)))?;
@@ -129,7 +131,11 @@ pub(super) fn for_each_row(
                     group: Some(group),
                     details: Details::Candidate(Candidate {
                         entity: (*entity).to_owned(),
-                        answers: if labelled { accepted.clone() } else { Arc::new([]) },
+                        answers: if labelled {
+                            accepted.clone()
+                        } else {
+                            Arc::new([])
+                        },
                     }),
                     ..RawRow::default()
                 }))?;

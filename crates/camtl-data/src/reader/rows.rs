@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Details, Example, Label, ReadReport, conll, delimited, details, json_lines, multirc, record, squad,
+    Details, Example, Label, ReadReport, conll, delimited, details, json_lines, multirc, record,
+    squad,
 };
 use crate::error::{DataError, RowError, RowProblem};
 use crate::suggest::nearest;
@@ -180,11 +181,10 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
     match &spec.kind {
         TaskKind::Classification { .. }
         | TaskKind::MultipleChoice { .. }
-        | TaskKind::SpanPair { .. } => {
-            spec.label_index(text)
-                .map(Label::Class)
-                .ok_or_else(|| unknown_label(spec, text))
-        }
+        | TaskKind::SpanPair { .. } => spec
+            .label_index(text)
+            .map(Label::Class)
+            .ok_or_else(|| unknown_label(spec, text)),
         TaskKind::Regression { min, max } => {
             let score = text
                 .trim()

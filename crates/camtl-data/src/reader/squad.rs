@@ -148,7 +148,12 @@ pub(super) fn for_each_mrqa_row(
     mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
 ) -> Result<(), Box<RowError>> {
     for (line, text) in lines(text) {
-        let is_header = || line == 1 && text.trim_start_matches(['{', ' ']).starts_with("\"header\"");
+        let is_header = || {
+            line == 1
+                && text
+                    .trim_start_matches(['{', ' '])
+                    .starts_with("\"header\"")
+        };
         if text.trim().is_empty() || is_header() {
             continue;
         }
@@ -232,11 +237,7 @@ fn row(
         truth: labelled,
         own_group: true,
         details: Details::Question(Question {
-            answers: if labelled {
-                read.answers
-            } else {
-                Vec::new()
-            },
+            answers: if labelled { read.answers } else { Vec::new() },
             spans,
         }),
         ..RawRow::default()

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use super::{
-    Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec,
-};
+use super::{Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec};
 use crate::metrics::MetricKind;
 use crate::metrics::entities::entities;
 use crate::reader::TextSide;
@@ -195,7 +193,11 @@ impl TaskSpec {
             ("key", fields.key.as_ref()),
         ];
         let further = fields.further().into_iter().map(|column| {
-            let of = if fields.choices.is_empty() { "mentions" } else { "choices" };
+            let of = if fields.choices.is_empty() {
+                "mentions"
+            } else {
+                "choices"
+            };
             (of, Some(column))
         });
         for (field, column) in named.into_iter().chain(further) {
@@ -250,7 +252,10 @@ impl TaskSpec {
                 true
             }
             (_, format) => {
-                matches!(format, FileFormat::Tsv | FileFormat::Csv | FileFormat::Jsonl)
+                matches!(
+                    format,
+                    FileFormat::Tsv | FileFormat::Csv | FileFormat::Jsonl
+                )
             }
         };
         let wanted = match self.kind {

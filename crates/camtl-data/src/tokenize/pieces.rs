@@ -42,13 +42,13 @@ impl TextTokenizer {
 
     /// The pieces of a text, at least one: a text without any is an unknown token.
     pub(super) fn placed_pieces(&self, text: &str, what: &str) -> Result<Pieces, TokenizerError> {
-        let encoding =
-            self.inner
-                .encode(text, false)
-                .map_err(|error| TokenizerError::Encode {
-                    what: what.to_owned(),
-                    reason: error.to_string(),
-                })?;
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|error| TokenizerError::Encode {
+                what: what.to_owned(),
+                reason: error.to_string(),
+            })?;
         let mut ids = encoding.get_ids().to_vec();
         let mut places: Vec<Range<usize>> = (encoding.get_offsets().iter())
             .map(|(start, end)| without_space(text, *start..*end))

@@ -28,18 +28,33 @@ fn every_option_is_a_pair_with_the_premise() {
         ),
         16,
     );
-    assert_eq!(rows[0].details, Details::Options(vec!["c".into(), "d e f".into()]));
-    assert_eq!((rows[0].key.as_deref(), rows[0].label), (Some("4"), Some(Label::Class(1))));
+    assert_eq!(
+        rows[0].details,
+        Details::Options(vec!["c".into(), "d e f".into()])
+    );
+    assert_eq!(
+        (rows[0].key.as_deref(), rows[0].label),
+        (Some("4"), Some(Label::Class(1)))
+    );
     assert_eq!(rows[1].label, None);
     assert_eq!(
         tokens(&split, 0),
         "[CLS] a b [SEP] because c [SEP] [CLS] a b [SEP] because d e f [SEP]"
     );
     assert_eq!(split.get(0).extra, [7, 9]);
-    assert_eq!(split.get(0).token_type_ids, [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+    assert_eq!(
+        split.get(0).token_type_ids,
+        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    );
     assert_eq!(split.get(0).sequences, 2);
-    assert_eq!(tokens(&split, 1), "[CLS] g [SEP] so h [SEP] [CLS] g [SEP] so i [SEP]");
-    assert_eq!((spec.kind.num_outputs(), spec.kind.num_alternatives()), (1, 2));
+    assert_eq!(
+        tokens(&split, 1),
+        "[CLS] g [SEP] so h [SEP] [CLS] g [SEP] so i [SEP]"
+    );
+    assert_eq!(
+        (spec.kind.num_outputs(), spec.kind.num_alternatives()),
+        (1, 2)
+    );
 }
 
 #[test]
@@ -82,7 +97,10 @@ fn options_come_from_columns_of_tables_too() {
          mend the row or the `labels` of the task file"
     );
     let missing = problem(&spec, "question,A,B,answer\nwho,a,b,A\n");
-    assert!(missing.contains("quiz.csv:1: the header has no column `C`"), "{missing}");
+    assert!(
+        missing.contains("quiz.csv:1: the header has no column `C`"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -90,8 +108,9 @@ fn words_that_are_not_to_be_replaced_are_problems() {
     let text = r#"{"premise": "a", "question": "causes", "choice1": "b", "choice2": "c", "label": 0, "idx": 0}"#;
     let found = problem(&spec(COPA), text);
     assert!(
-        found.starts_with("train.jsonl:1: column `question`: `causes` is not among `replace_text_b`")
-            && found.contains("did you mean `cause`?"),
+        found.starts_with(
+            "train.jsonl:1: column `question`: `causes` is not among `replace_text_b`"
+        ) && found.contains("did you mean `cause`?"),
         "{found}"
     );
 }

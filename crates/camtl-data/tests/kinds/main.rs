@@ -17,7 +17,9 @@ pub(crate) fn tokenizer() -> TextTokenizer {
     for letter in 'a'..='z' {
         vocab += &format!("{letter}\n##{letter}\n");
     }
-    for word in ["?", ".", ",", "-", "because", "so", "the", "who", "é", "##é"] {
+    for word in [
+        "?", ".", ",", "-", "because", "so", "the", "who", "é", "##é",
+    ] {
         vocab += &format!("{word}\n");
     }
     TextTokenizer::from_vocab(&vocab, false).unwrap()
@@ -28,7 +30,11 @@ pub(crate) fn spec(text: &str) -> TaskSpec {
 }
 
 /// The rows of a text in the form of the split `train`, and their encoding.
-pub(crate) fn encoded(spec: &TaskSpec, text: &str, max_length: usize) -> (Vec<Example>, EncodedSplit) {
+pub(crate) fn encoded(
+    spec: &TaskSpec,
+    text: &str,
+    max_length: usize,
+) -> (Vec<Example>, EncodedSplit) {
     encoded_like(spec, "train", text, max_length)
 }
 

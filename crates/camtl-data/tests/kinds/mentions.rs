@@ -45,7 +45,8 @@ fn pronouns() -> TaskSpec {
 
 #[test]
 fn characters_become_tokens() {
-    let text = r#"{"one": "é ab c", "two": "d ef", "s1": 2, "e1": 4, "s2": 0, "e2": 1, "label": true}"#;
+    let text =
+        r#"{"one": "é ab c", "two": "d ef", "s1": 2, "e1": 4, "s2": 0, "e2": 1, "label": true}"#;
     let (rows, split) = encoded(&senses(), text, 32);
     assert_eq!(rows[0].label, Some(Label::Class(1)));
     assert_eq!(tokens(&split, 0), "[CLS] é a ##b c [SEP] d e ##f [SEP]");
@@ -59,7 +60,11 @@ fn words_become_tokens_without_punctuation() {
     assert_eq!(tokens(&split, 0), "[CLS] the a ##b , who c ##d . e [SEP]");
     assert_eq!(split.get(0).extra, [1, 4, 6, 8]);
     // A mention that the words do not hold is all of them.
-    let (_, split) = encoded(&pronouns(), &text.replace("\"t2\": \"cd\"", "\"t2\": \"x\""), 32);
+    let (_, split) = encoded(
+        &pronouns(),
+        &text.replace("\"t2\": \"cd\"", "\"t2\": \"x\""),
+        32,
+    );
     assert_eq!(split.get(0).extra, [1, 4, 6, 9]);
 }
 
@@ -75,7 +80,9 @@ fn a_mention_that_is_cut_off_is_the_last_token_left() {
 #[test]
 fn places_that_the_text_does_not_have_are_problems() {
     let row = |s1: &str, e1: &str| {
-        format!(r#"{{"one": "é b", "two": "d", "s1": {s1}, "e1": {e1}, "s2": 0, "e2": 1, "label": true}}"#)
+        format!(
+            r#"{{"one": "é b", "two": "d", "s1": {s1}, "e1": {e1}, "s2": 0, "e2": 1, "label": true}}"#
+        )
     };
     for (start, end) in [("2", "4"), ("2", "2"), ("3", "2"), ("9", "10")] {
         let found = problem(&senses(), &row(start, end));
@@ -88,11 +95,17 @@ fn places_that_the_text_does_not_have_are_problems() {
         );
     }
     let found = problem(&senses(), &row("-1", "1"));
-    assert!(found.contains("column `s1`: `-1` is not a position"), "{found}");
-    let text = r#"{"text": "a b", "target": {"i1": 0, "t1": "a", "i2": 1, "t2": "b c"}, "label": true}"#;
+    assert!(
+        found.contains("column `s1`: `-1` is not a position"),
+        "{found}"
+    );
+    let text =
+        r#"{"text": "a b", "target": {"i1": 0, "t1": "a", "i2": 1, "t2": "b c"}, "label": true}"#;
     let found = problem(&pronouns(), text);
     assert!(
-        found.contains("column `/target/i2`: the mention's words are 1 to 2 (from 0), but the text has 2"),
+        found.contains(
+            "column `/target/i2`: the mention's words are 1 to 2 (from 0), but the text has 2"
+        ),
         "{found}"
     );
 }

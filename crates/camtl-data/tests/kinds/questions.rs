@@ -48,7 +48,10 @@ fn answers_become_tokens_of_the_window() {
     };
     assert_eq!(question.answers, ["c d", "d"]);
     assert_eq!(question.spans, [7..10, 9..10]);
-    assert_eq!(tokens(&split, 0), "[CLS] who ? [SEP] é a b c d e f g h [SEP]");
+    assert_eq!(
+        tokens(&split, 0),
+        "[CLS] who ? [SEP] é a b c d e f g h [SEP]"
+    );
     assert_eq!(split.get(0).extra, [7, 8, 4, 12]);
     assert_eq!(split.get(0).label, Some(Label::Structured));
     assert_eq!(split.get(1).extra, [12, 12, 4, 12]);
@@ -64,9 +67,8 @@ fn a_long_context_is_read_in_windows() {
         .filter(|index| split.get(*index).id == 0)
         .map(|index| (tokens(&split, index), split.get(index).extra.to_vec()))
         .collect();
-    let window = |text: &str, extra: [i32; 4]| {
-        (format!("[CLS] who ? [SEP] {text} [SEP]"), extra.to_vec())
-    };
+    let window =
+        |text: &str, extra: [i32; 4]| (format!("[CLS] who ? [SEP] {text} [SEP]"), extra.to_vec());
     assert_eq!(
         windows,
         [
@@ -97,26 +99,36 @@ fn a_long_context_is_read_in_windows() {
 #[test]
 fn every_token_of_the_context_is_in_a_window() {
     for length in 1..40 {
-        let context: Vec<&str> = "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m"
-            .split(' ')
-            .take(length)
-            .collect();
+        let context: Vec<&str> =
+            "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m"
+                .split(' ')
+                .take(length)
+                .collect();
         let text = format!(
             r#"{{"data": [{{"paragraphs": [{{"context": "{}", "qas": [{{"id": "x", "question": "who", "answers": []}}]}}]}}]}}"#,
             context.join(" ")
         );
-        for (stride, max_length) in [("", 6), ("", 12), ("doc_stride = 1", 7), ("doc_stride = 5", 14)] {
+        for (stride, max_length) in [
+            ("", 6),
+            ("", 12),
+            ("doc_stride = 1", 7),
+            ("doc_stride = 5", 14),
+        ] {
             let (_, split) = encoded_like(&squad(stride), "test", &text, max_length);
             let mut seen = 0;
             let mut last = Vec::new();
             for example in split.iter() {
                 assert!(example.len() <= max_length);
-                let [_, _, first, end] = example.extra else { panic!() };
+                let [_, _, first, end] = example.extra else {
+                    panic!()
+                };
                 last = example.input_ids[*first as usize..=*end as usize].to_vec();
                 seen += last.len();
             }
             assert!(seen >= length, "{length} {stride} {max_length}");
-            let all = super::tokenizer().encode(&context.join(" "), None, 100).unwrap();
+            let all = super::tokenizer()
+                .encode(&context.join(" "), None, 100)
+                .unwrap();
             assert!(all.input_ids[..all.input_ids.len() - 1].ends_with(&last));
         }
     }
@@ -139,15 +151,24 @@ fn questions_without_answer_are_allowed_where_the_task_says_so() {
 
 #[test]
 fn problems_are_told_with_the_question_and_its_line() {
-    let found = problem(&squad(""), &FILE.replace("\"answer_start\": 16", "\"answer_start\": 15"));
+    let found = problem(
+        &squad(""),
+        &FILE.replace("\"answer_start\": 16", "\"answer_start\": 15"),
+    );
     assert_eq!(
         found,
         "train.json:4: column answers of question `q2`: the answer `h` does not stand at character 15 of the context \
          (from 0), where ` h` stands; mend `answer_start`"
     );
-    let found = problem(&squad(""), &FILE.replace("\"answer_start\": 16", "\"answer_start\": 18"));
+    let found = problem(
+        &squad(""),
+        &FILE.replace("\"answer_start\": 16", "\"answer_start\": 18"),
+    );
     assert!(found.contains("beyond the end of the context"), "{found}");
-    let found = problem(&squad(""), "{\"data\": [{\"paragraphs\":\n[{\"qas\": []}]}]}");
+    let found = problem(
+        &squad(""),
+        "{\"data\": [{\"paragraphs\":\n[{\"qas\": []}]}]}",
+    );
     assert!(
         found.starts_with("train.json:2: not SQuAD's JSON: missing field `context`"),
         "{found}"
@@ -167,17 +188,27 @@ fn the_form_of_the_shared_task_is_read_as_well() {
     );
     let (rows, split) = encoded(&mrqa(), text, 16);
     assert_eq!(rows[0].key.as_deref(), Some("x"));
-    let Details::Question(question) = &rows[0].details else { panic!() };
-    assert_eq!((&question.answers[..], &question.spans[..]), (&["A".to_owned(), "b".into()][..], &[3..4, 5..6][..]));
+    let Details::Question(question) = &rows[0].details else {
+        panic!()
+    };
+    assert_eq!(
+        (&question.answers[..], &question.spans[..]),
+        (&["A".to_owned(), "b".into()][..], &[3..4, 5..6][..])
+    );
     assert_eq!(split.get(0).extra, [4, 4, 3, 5]);
 
     let found = problem(&mrqa(), &text.replace("[[4, 4]]", "[[4, 9]]"));
     assert!(
-        found.starts_with("train.jsonl:2: column answers of question `x`: the answer's characters are 4 to 9"),
+        found.starts_with(
+            "train.jsonl:2: column answers of question `x`: the answer's characters are 4 to 9"
+        ),
         "{found}"
     );
     let found = problem(&mrqa(), "{\"header\": {}}\n{\"qas\": []}\n");
-    assert!(found.starts_with("train.jsonl:2: not a JSON object: missing field `context`"), "{found}");
+    assert!(
+        found.starts_with("train.jsonl:2: not a JSON object: missing field `context`"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -30,7 +30,14 @@ fn every_entity_in_the_gap_is_an_example() {
     let (rows, split) = encoded(&record(), LINE, 32);
     let seen: Vec<_> = rows
         .iter()
-        .map(|row| (row.key.as_deref().unwrap(), row.text_b.as_deref().unwrap(), row.label, row.group))
+        .map(|row| {
+            (
+                row.key.as_deref().unwrap(),
+                row.text_b.as_deref().unwrap(),
+                row.label,
+                row.group,
+            )
+        })
         .collect();
     assert_eq!(
         seen,
@@ -41,9 +48,17 @@ fn every_entity_in_the_gap_is_an_example() {
             ("3-9-1", "d e a", Some(Label::Class(1)), Some(1)),
         ]
     );
-    let Details::Candidate(candidate) = &rows[1].details else { panic!() };
-    assert_eq!((candidate.entity.as_str(), &candidate.answers[..]), ("d e", &["ab".to_owned()][..]));
-    assert_eq!(tokens(&split, 0), "[CLS] é a ##b c a ##b - d e [SEP] who a ##b . [SEP]");
+    let Details::Candidate(candidate) = &rows[1].details else {
+        panic!()
+    };
+    assert_eq!(
+        (candidate.entity.as_str(), &candidate.answers[..]),
+        ("d e", &["ab".to_owned()][..])
+    );
+    assert_eq!(
+        tokens(&split, 0),
+        "[CLS] é a ##b c a ##b - d e [SEP] who a ##b . [SEP]"
+    );
     assert_eq!(split.groups(), Some(&[0, 0, 1, 1][..]));
 }
 
@@ -51,7 +66,9 @@ fn every_entity_in_the_gap_is_an_example() {
 fn problems_are_told_with_their_place() {
     let found = problem(&record(), &LINE.replace("\"end\": 23}]}", "\"end\": 99}]}"));
     assert!(
-        found.starts_with("train.jsonl:1: column `/passage/entities/2`: the entity's characters are 21 to 99"),
+        found.starts_with(
+            "train.jsonl:1: column `/passage/entities/2`: the entity's characters are 21 to 99"
+        ),
         "{found}"
     );
     let found = problem(&record(), &LINE.replace("@placeholder a", "b a"));
@@ -59,6 +76,15 @@ fn problems_are_told_with_their_place() {
         found,
         "train.jsonl:1: column `/qas/1/query`: the query has no `@placeholder` to put an entity into"
     );
-    let found = problem(&record(), &LINE.replace(r#""answers": [{"start": 21, "end": 23, "text": "d e"}]"#, r#""answers": []"#));
-    assert!(found.starts_with("train.jsonl:1: column `/qas/1/answers`: no accepted answer"), "{found}");
+    let found = problem(
+        &record(),
+        &LINE.replace(
+            r#""answers": [{"start": 21, "end": 23, "text": "d e"}]"#,
+            r#""answers": []"#,
+        ),
+    );
+    assert!(
+        found.starts_with("train.jsonl:1: column `/qas/1/answers`: no accepted answer"),
+        "{found}"
+    );
 }

@@ -34,7 +34,10 @@ fn sentences_end_at_blank_lines_and_words_keep_their_tags() {
     );
     assert_eq!(rows[1].text_a, "a b");
     assert_eq!(rows[1].label, Some(Label::Structured));
-    assert_eq!(tokens(&split, 0), "[CLS] i ##n n ##e ##w y ##o ##r ##k [SEP]");
+    assert_eq!(
+        tokens(&split, 0),
+        "[CLS] i ##n n ##e ##w y ##o ##r ##k [SEP]"
+    );
     let i = IGNORED;
     assert_eq!(split.get(0).extra, [i, 0, i, 1, i, i, 2, i, i, i, i]);
     assert_eq!(split.get(1).extra, [i, 1, 0, i]);
@@ -44,7 +47,10 @@ fn sentences_end_at_blank_lines_and_words_keep_their_tags() {
 fn truncation_cuts_words_from_the_end() {
     let (_, split) = encoded(&spec(TAGS), FILE, 6);
     assert_eq!(tokens(&split, 0), "[CLS] i ##n n ##e [SEP]");
-    assert_eq!(split.get(0).extra, [IGNORED, 0, IGNORED, 1, IGNORED, IGNORED]);
+    assert_eq!(
+        split.get(0).extra,
+        [IGNORED, 0, IGNORED, 1, IGNORED, IGNORED]
+    );
     assert_eq!(split.num_truncated(), 1);
 }
 
@@ -55,7 +61,9 @@ fn without_labels_first_pieces_are_marked() {
     assert_eq!(rows[0].label, None);
     assert_eq!(
         split.get(0).extra,
-        [IGNORED, UNKNOWN, IGNORED, IGNORED, UNKNOWN, IGNORED, IGNORED, IGNORED, IGNORED]
+        [
+            IGNORED, UNKNOWN, IGNORED, IGNORED, UNKNOWN, IGNORED, IGNORED, IGNORED, IGNORED
+        ]
     );
 }
 
@@ -69,11 +77,17 @@ fn a_word_without_pieces_is_an_unknown_token() {
 
 #[test]
 fn columns_can_be_chosen() {
-    let text = TAGS.replace("format = \"conll\"", "format = \"conll\"\nfields = { text_a = 1, label = 2 }");
+    let text = TAGS.replace(
+        "format = \"conll\"",
+        "format = \"conll\"\nfields = { text_a = 1, label = 2 }",
+    );
     let (rows, _) = encoded(&spec(&text), "1 a B-city x\n2 b O x\n", 16);
     assert_eq!(rows[0].text_a, "a b");
     let found = problem(&spec(&text), "1 a B-city\n2 b\n");
-    assert!(found.starts_with("train.conll:2: position 2 (from 0)"), "{found}");
+    assert!(
+        found.starts_with("train.conll:2: position 2 (from 0)"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -86,7 +100,10 @@ fn problems_are_told_with_their_line() {
         "{found}"
     );
     let found = problem(&spec, "a O\nb\n");
-    assert!(found.starts_with("train.conll:2:") && found.contains("empty label"), "{found}");
+    assert!(
+        found.starts_with("train.conll:2:") && found.contains("empty label"),
+        "{found}"
+    );
     let found = problem(&spec, "\n\n-DOCSTART- O\n\n");
     assert!(found.contains("no rows"), "{found}");
 }
