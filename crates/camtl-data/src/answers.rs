@@ -88,7 +88,9 @@ pub enum AnswerError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// The split was made without its texts.
-    #[error("task `{task}`: the split does not know the texts it was made of; load it from its file")]
+    #[error(
+        "task `{task}`: the split does not know the texts it was made of; load it from its file"
+    )]
     NoTexts {
         /// The task.
         task: String,

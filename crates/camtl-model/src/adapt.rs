@@ -35,9 +35,9 @@ use tch::{Tensor, no_grad};
 
 use crate::error::{ModelError, nearest};
 use crate::freeze::Freeze;
+use crate::heads::TaskHead;
 use crate::init;
 use crate::layout::{Module, parameter_specs};
-use crate::heads::TaskHead;
 use crate::model::{Model, ModelConfig};
 
 const TASK_EMBEDDINGS: &str = "bert.task_type_embeddings.weight";

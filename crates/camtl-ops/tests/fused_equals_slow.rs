@@ -9,9 +9,7 @@ use camtl_ops::{
     set_num_threads,
 };
 use proptest::prelude::*;
-use support::{
-    DEFAULT, Form, Random, SLOW, difference, difference_on, gradient_scales, gradients,
-};
+use support::{DEFAULT, Form, Random, SLOW, difference, difference_on, gradient_scales, gradients};
 use tch::{Device, Kind, Tensor};
 
 /// Lengths around what kernels and vectors divide by.

@@ -8,9 +8,7 @@ use camtl_data::sampler::{RegressionUncertainty, SamplerConfig, UncertaintyForm}
 use camtl_data::{EncodedSplit, Label};
 use camtl_model::{MethodConfig, Preset, Variant};
 use camtl_trainer::config::ScoringDropout;
-use camtl_trainer::{
-    Event, RunConfig, TrainError, Trainer, evaluate, predict, predict_mixed,
-};
+use camtl_trainer::{Event, RunConfig, TrainError, Trainer, evaluate, predict, predict_mixed};
 use support::*;
 
 fn losses(events: &[Event]) -> Vec<f64> {
@@ -550,12 +548,12 @@ fn mixed_predictions_come_in_the_order_given_from_each_tasks_own_head() {
         .collect();
     // Tasks alternate, and the last ones come first.
     for index in 0..8 {
-        for task in (0..splits.len()).rev() {
+        for (task, (split, answers)) in splits.iter().zip(&alone).enumerate().rev() {
             items.push(BatchItem {
                 task: task as u32,
-                example: splits[task].get(index),
+                example: split.get(index),
             });
-            expected.push(&alone[task][index]);
+            expected.push(&answers[index]);
         }
     }
     for tokens in [1, 30, 10_000] {
