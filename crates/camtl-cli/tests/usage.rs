@@ -86,8 +86,7 @@ fn unknown_commands_and_options_are_bad_usage_with_the_nearest_name() {
         .fails_with(2, &["'trian'", "train"]);
     dir.run(["eval", "run", "--splitt", "dev"])
         .fails_with(2, &["--splitt", "--split"]);
-    dir.run(["predict", "run"])
-        .fails_with(2, &["--task <TASK>"]);
+    dir.run(["predict"]).fails_with(2, &["<RUN>"]);
     dir.run(["train"]).fails_with(2, &["<CONFIG>"]);
     dir.run(["report"]).fails_with(2, &["<RUNS>"]);
     dir.run(["predict", "run", "--task", "x", "--format", "xml"])

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::sampler::{TaskInfo, build_sampler};
-use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_data::task::TaskSpec;
 use camtl_model::{HeadKind, Model, ParameterReport, TaskHead};
 
 use super::{STATE, Trainer};
@@ -221,17 +221,6 @@ impl Trainer {
 /// What the sampler needs to know of the tasks.
 fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
     let info = |dataset: &TaskDataset| {
-        let kind = &dataset.spec.kind;
-        if !matches!(
-            kind,
-            TaskKind::Classification { .. } | TaskKind::Regression { .. }
-        ) {
-            return Err(TrainError::Mismatch(format!(
-                "task `{}` is of the kind {}, which cannot be trained yet; use classification or regression",
-                dataset.spec.name,
-                kind.name()
-            )));
-        }
         let split = crate::evaluate::find_split(dataset, TRAIN)?;
         if let Some(example) = split.iter().find(|example| example.label.is_none()) {
             return Err(TrainError::Mismatch(format!(
