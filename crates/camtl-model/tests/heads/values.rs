@@ -82,13 +82,13 @@ fn defined(model: &Model, example: &Example) -> (f64, f64) {
             let all: Vec<i64> = [0].into_iter().chain(context.clone()).collect();
             let uncertain = if example.task == SPAN { &context } else { &all };
             let (mut loss, mut sum) = (0.0, 0.0);
-            for side in 0..2 {
+            for (side, &wanted) in extra[..2].iter().enumerate() {
                 let said = |of: &[i64]| -> Vec<f64> {
                     of.iter()
                         .map(|&at| say(&hidden[at as usize])[side])
                         .collect()
                 };
-                let place = all.iter().position(|&at| at == extra[side]);
+                let place = all.iter().position(|&at| at == wanted);
                 loss += cross_entropy(&said(&all), place.map_or(-1, |at| at as i64)) / 2.0;
                 if uncertain.len() > 1 {
                     sum += entropy(&said(uncertain)) / (uncertain.len() as f64).ln() / 2.0;
