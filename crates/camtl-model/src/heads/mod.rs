@@ -90,9 +90,9 @@ pub struct TaskLogits {
 pub struct ExampleHeads {
     /// By task, in order of first appearance.
     pub logits: Vec<TaskLogits>,
-    /// Loss of each example, [E] float32, if there are targets; 0 without a known truth.
+    /// Loss of each example, `[E]` float32, if there are targets; 0 without a known truth.
     pub loss: Option<Tensor>,
-    /// Uncertainty of each example, [E] float32, without gradient.
+    /// Uncertainty of each example, `[E]` float32, without gradient.
     pub entropy: Tensor,
 }
 
