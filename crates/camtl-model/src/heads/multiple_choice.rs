@@ -4,7 +4,6 @@ use tch::Tensor;
 
 use crate::error::ModelError;
 use crate::heads::part::{Part, Scored};
-use crate::heads::score;
 
 /// `pooled` is [S, D]; logits are [n, options], the loss is the cross-entropy of the right option.
 pub(crate) fn apply(part: &Part<'_>, pooled: &Tensor) -> Result<Scored, ModelError> {
@@ -23,14 +22,5 @@ pub(crate) fn apply(part: &Part<'_>, pooled: &Tensor) -> Result<Scored, ModelErr
     }
     let shape = [part.members.len() as i64, options.unwrap_or(0)];
     let logits = part.linear(&part.rows_of(pooled, &rows)?)?.f_view(shape)?;
-    let log_p = score::log_probabilities(&logits)?;
-    let loss = match &part.classes {
-        Some(classes) => Some(score::cross_entropy(&log_p, classes)?),
-        None => None,
-    };
-    Ok(Scored {
-        entropy: score::entropy(&log_p)?,
-        loss,
-        logits: part.logits(logits, vec![1; part.members.len()]),
-    })
+    part.one_of(logits)
 }

@@ -6,7 +6,7 @@ use camtl_ops::Packing;
 use tch::Tensor;
 
 use crate::error::ModelError;
-use crate::heads::{ExampleLayout, TaskHead, TaskLogits};
+use crate::heads::{ExampleLayout, TaskHead, TaskLogits, score};
 
 /// A head and the examples it is for.
 pub(crate) struct Part<'a> {
@@ -60,6 +60,20 @@ impl Part<'_> {
             counts,
             logits,
         }
+    }
+
+    /// One of several alternatives per example: `logits` are [n, alternatives].
+    pub(crate) fn one_of(&self, logits: Tensor) -> Result<Scored, ModelError> {
+        let log_p = score::log_probabilities(&logits)?;
+        let loss = match &self.classes {
+            Some(classes) => Some(score::cross_entropy(&log_p, classes)?),
+            None => None,
+        };
+        Ok(Scored {
+            entropy: score::entropy(&log_p)?,
+            loss,
+            logits: self.logits(logits, vec![1; self.members.len()]),
+        })
     }
 
     /// An error about one example.

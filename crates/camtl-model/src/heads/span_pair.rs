@@ -6,7 +6,6 @@ use tch::Tensor;
 use crate::error::ModelError;
 use crate::heads::gather::Block;
 use crate::heads::part::{Part, Scored};
-use crate::heads::score;
 
 /// `hidden` is [N, D]; the head reads [first token, mean of stretch 1, mean of stretch 2], 3D wide.
 /// Logits are [n, C], the loss is the cross-entropy.
@@ -47,14 +46,5 @@ pub(crate) fn apply(part: &Part<'_>, hidden: &Tensor) -> Result<Scored, ModelErr
         1,
     )?;
     let logits = part.linear(&read)?;
-    let log_p = score::log_probabilities(&logits)?;
-    let loss = match &part.classes {
-        Some(classes) => Some(score::cross_entropy(&log_p, classes)?),
-        None => None,
-    };
-    Ok(Scored {
-        entropy: score::entropy(&log_p)?,
-        loss,
-        logits: part.logits(logits, vec![1; part.members.len()]),
-    })
+    part.one_of(logits)
 }

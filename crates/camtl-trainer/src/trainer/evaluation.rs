@@ -9,6 +9,7 @@ use camtl_data::metrics::{MetricError, ScoreTable, task_sigma};
 use camtl_data::task::TaskSpec;
 
 use super::Trainer;
+use crate::config::EvalOptions;
 use crate::error::TrainError;
 use crate::evaluate::{Place, TaskScores, add_scores, evaluate_indices};
 use crate::event::{Event, Timing};
@@ -111,7 +112,7 @@ impl Trainer {
         let complete = limit == self.config.eval.max_examples;
         let evaluation = self.summarise(results, complete)?;
         // Averages over smaller and over larger samples are not compared with each other.
-        let comparable = evaluation.complete == self.config.eval.limit.is_none();
+        let comparable = evaluation.complete != samples(&self.config.eval);
         let best = comparable
             && self
                 .state
@@ -263,6 +264,12 @@ fn spread(length: usize, limit: Option<usize>) -> Vec<usize> {
     }
 }
 
+/// Whether evaluations while training use fewer examples than the one at the end.
+fn samples(eval: &EvalOptions) -> bool {
+    eval.limit
+        .is_some_and(|limit| eval.max_examples.is_none_or(|most| limit < most))
+}
+
 /// About `limit` of `length` examples spread evenly over them, or all. Examples that are scored
 /// together (`groups` has the group of each) are taken together, so of groups there is at least one.
 fn sample(length: usize, groups: Option<&[u64]>, limit: Option<usize>) -> Vec<usize> {
@@ -300,6 +307,21 @@ mod tests {
         let indices = spread(1_000_003, Some(777));
         assert_eq!(indices.len(), 777);
         assert!(indices.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_limit_above_the_most_examples_is_none() {
+        let with = |limit, max_examples| {
+            samples(&EvalOptions {
+                limit,
+                max_examples,
+                ..EvalOptions::default()
+            })
+        };
+        assert!(with(Some(5), None) && with(Some(5), Some(9)));
+        assert!(!with(None, None) && !with(None, Some(9)));
+        // Or no evaluation would ever count as the best.
+        assert!(!with(Some(9), Some(9)) && !with(Some(500), Some(9)));
     }
 
     #[test]
