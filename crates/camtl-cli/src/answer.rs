@@ -2,29 +2,39 @@
 
 use std::fmt::Write as _;
 
-use camtl_data::answers::Answer;
-use camtl_data::task::TaskSpec;
+use camtl_data::task::{TaskKind, TaskSpec};
 use serde_json::{Map, Value, json};
+
+use crate::prediction::Prediction;
 
 /// The header line of a task's table.
 pub(crate) fn header(spec: &TaskSpec) -> String {
-    let mut text = String::new();
-    if spec.kind.is_regression() {
-        text.push_str("score");
-    } else {
-        text.push_str("label");
-        for label in spec.kind.labels() {
-            let _ = write!(text, "\tp({label})");
+    let mut text = match spec.kind {
+        TaskKind::Regression { .. } => "score".to_owned(),
+        TaskKind::Tagging { .. } => "tags".to_owned(),
+        TaskKind::Span { no_answer } => {
+            let mut text = "answer\tstart\tend\tscore".to_owned();
+            if no_answer {
+                text.push_str("\tp(no answer)");
+            }
+            text
         }
-    }
+        _ => {
+            let mut text = "label".to_owned();
+            for label in spec.kind.labels() {
+                let _ = write!(text, "\tp({label})");
+            }
+            text
+        }
+    };
     text.push('\n');
     text
 }
 
-/// Adds an answer's line to a task's table.
-pub(crate) fn tsv_line(spec: &TaskSpec, answer: &Answer, text: &mut String) {
-    match answer {
-        Answer::Class {
+/// Adds an answer's line to a task's table. Tabs and line breaks within an answer become spaces.
+pub(crate) fn tsv_line(spec: &TaskSpec, prediction: &Prediction, text: &mut String) {
+    match prediction {
+        Prediction::Label {
             label,
             probabilities,
         } => {
@@ -33,20 +43,34 @@ pub(crate) fn tsv_line(spec: &TaskSpec, answer: &Answer, text: &mut String) {
                 let _ = write!(text, "\t{probability:.6}");
             }
         }
-        Answer::Score(score) => {
+        Prediction::Score(score) => {
             let _ = write!(text, "{score:.6}");
         }
-        // Tasks of other kinds are refused before they are asked.
-        _ => {}
+        Prediction::Entities { tags, .. } => {
+            let tags: Vec<String> = tags.iter().map(|tag| label_name(spec, *tag)).collect();
+            text.push_str(&tags.join(" "));
+        }
+        Prediction::Span {
+            answer,
+            may_have_none,
+        } => {
+            let line = answer.text.replace(['\t', '\n', '\r'], " ");
+            let (start, end, score) = (answer.start, answer.end, answer.score);
+            let _ = write!(text, "{line}\t{start}\t{end}\t{score:.6}");
+            if *may_have_none {
+                let _ = write!(text, "\t{:.6}", answer.no_answer_probability);
+            }
+        }
     }
     text.push('\n');
 }
 
 /// An answer as a JSON object, for an input that holds one task.
-pub(crate) fn json_object(spec: &TaskSpec, answer: &Answer) -> Map<String, Value> {
+pub(crate) fn json_object(spec: &TaskSpec, prediction: &Prediction) -> Map<String, Value> {
     let mut object = Map::new();
-    match answer {
-        Answer::Class {
+    let mut add = |key: &str, value| object.insert(key.to_owned(), value);
+    match prediction {
+        Prediction::Label {
             label,
             probabilities,
         } => {
@@ -54,23 +78,39 @@ pub(crate) fn json_object(spec: &TaskSpec, answer: &Answer) -> Map<String, Value
                 .zip(probabilities)
                 .map(|(class, probability)| (label_name(spec, class), number(*probability)))
                 .collect();
-            object.insert("label".to_owned(), json!(label_name(spec, *label)));
-            object.insert("probabilities".to_owned(), Value::Object(probabilities));
+            add("label", json!(label_name(spec, *label)));
+            add("probabilities", Value::Object(probabilities));
         }
-        Answer::Score(score) => {
-            object.insert("score".to_owned(), number(*score));
+        Prediction::Score(score) => {
+            add("score", number(*score));
         }
-        // As above.
-        _ => {}
+        Prediction::Entities { tags, entities } => {
+            let tags: Vec<String> = tags.iter().map(|tag| label_name(spec, *tag)).collect();
+            add("entities", json!(entities));
+            add("tags", json!(tags));
+        }
+        Prediction::Span {
+            answer,
+            may_have_none,
+        } => {
+            add("answer", json!(answer.text));
+            add("start", json!(answer.start));
+            add("end", json!(answer.end));
+            add("score", number(answer.score));
+            if *may_have_none {
+                let probability = answer.no_answer_probability as f32;
+                add("no_answer_probability", number(probability));
+            }
+        }
     }
     object
 }
 
 /// An answer as a JSON object that names its task, for an input that mixes tasks.
-pub(crate) fn json_with_task(spec: &TaskSpec, answer: &Answer) -> Map<String, Value> {
+pub(crate) fn json_with_task(spec: &TaskSpec, prediction: &Prediction) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("task".to_owned(), json!(spec.name));
-    object.append(&mut json_object(spec, answer));
+    object.append(&mut json_object(spec, prediction));
     object
 }
 

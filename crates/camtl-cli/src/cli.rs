@@ -118,17 +118,20 @@ pub(crate) struct WeightsArgs {
     pub(crate) checkpoint: Option<PathBuf>,
 }
 
-/// Labels text: reads lines, writes labels and probabilities, in the order of the input.
+/// Answers lines of text: labels and probabilities, scores, entities, answers to questions.
 ///
-/// With --task, input lines are tab-separated text fields in the task's order (one text, or a pair), or
-/// JSON objects that use the task's field names; the form is recognised by the first character of the
-/// first line unless --input-format says which. Without --task, lines are JSON objects with `task`,
-/// `text_a` and, for tasks on pairs, `text_b`: tasks may be mixed, and are answered in the same passes.
-/// Output is one line per input line.
+/// With --task, input lines are tab-separated fields in the task's order (a text or a pair; then options,
+/// or the numbers of two mentions), or JSON objects that use the task's field names; the form is
+/// recognised by the first character of the first line unless --input-format says which. Without --task,
+/// lines are JSON objects with `task`, `text_a` and, for tasks on pairs, `text_b` (docs/serving.md has
+/// the other kinds): tasks may be mixed, and are answered in the same passes. Output is one line per
+/// input line, in its order.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Output (tsv): the label, then one probability per label in the task's order;\n\
-    a regression writes its score. The header line names the columns; --no-header leaves it out.\n\n\
+    a regression writes its score, tagging the tags of the words, a span the answer with its place and\n\
+    score. The header line names the columns; --no-header leaves it out. With --format jsonl, tagging\n\
+    also writes entities with their places.\n\n\
     Examples:\n  \
     printf 'a touching film\\n' | camtl predict runs/glue --task sst-2\n  \
     camtl predict runs/glue --task mnli --input pairs.tsv --output labels.jsonl --format jsonl\n  \
@@ -138,7 +141,7 @@ pub(crate) struct PredictArgs {
     /// The run folder.
     pub(crate) run: PathBuf,
 
-    /// The task whose labels are wanted [default: each line names its own].
+    /// The task that is asked [default: each line names its own].
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<String>,
 
@@ -173,7 +176,8 @@ pub(crate) struct PredictArgs {
 /// machine only unless --host says otherwise; it has no authentication.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "POST /predict  one request or an array: {\"task\": ..., \"text_a\": ..., \"text_b\": ...}\n\
+    after_long_help = "POST /predict  one request or an array: {\"task\": ..., \"text_a\": ..., \"text_b\": ...};\n\
+    \x20              docs/serving.md has the keys for tasks of every kind\n\
     GET  /tasks    names, kinds, labels and scores\n\
     GET  /health   200 while requests are taken\n\
     GET  /metrics  counters in Prometheus' text form\n\n\

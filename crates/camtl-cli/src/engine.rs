@@ -4,12 +4,15 @@
 //! is what the conditional encoder is for: one pass, each sequence modulated by its own task. The passes
 //! are batch-invariant, so an answer has the same bits whatever else was asked with it.
 
-use camtl_data::answers::Answer;
+use std::collections::BTreeMap;
+
 use camtl_data::batch::BatchItem;
+use camtl_data::encoded::EncodedSplit;
 use camtl_data::reader::Example;
 use camtl_trainer::predict_mixed;
 
 use crate::failure::Failure;
+use crate::prediction::{Prediction, predictions};
 use crate::request::Request;
 use crate::trained::TrainedRun;
 
@@ -22,7 +25,7 @@ pub(crate) struct Engine {
 /// The answers to some requests.
 pub(crate) struct Answers {
     /// One per request, in their order.
-    pub(crate) predictions: Vec<Answer>,
+    pub(crate) predictions: Vec<Prediction>,
     /// Tokens that the model read for them.
     pub(crate) tokens: usize,
 }
@@ -48,25 +51,49 @@ impl Engine {
     /// # Errors
     /// A text cannot be tokenised, or the model fails.
     pub(crate) fn answer(&self, requests: Vec<Request>) -> Result<Answers, Failure> {
-        let (tasks, examples): (Vec<usize>, Vec<Example>) = requests
-            .into_iter()
-            .map(|request| (request.task, request.example))
-            .unzip();
-        let encoded = self
-            .run
-            .tokenizer
-            .encode_all(&examples, self.run.config.data.max_length)?;
-        let items: Vec<BatchItem<'_>> = tasks
+        let mut order = Vec::with_capacity(requests.len());
+        let mut by_task = BTreeMap::<usize, Vec<Example>>::new();
+        for Request { task, mut example } in requests {
+            let examples = by_task.entry(task).or_default();
+            example.id = examples.len() as u64;
+            order.push((task, examples.len()));
+            examples.push(example);
+        }
+        let max_length = self.run.config.data.max_length;
+        let mut parts: Vec<(usize, EncodedSplit)> = Vec::with_capacity(by_task.len());
+        for (task, examples) in by_task {
+            let spec = &self.run.specs[task];
+            let split = self.run.tokenizer.encode_for(spec, &examples, max_length)?;
+            parts.push((task, split));
+        }
+        let items: Vec<BatchItem<'_>> = parts
             .iter()
-            .zip(encoded.iter())
-            .map(|(&task, example)| BatchItem {
-                task: task as u32,
-                example,
+            .flat_map(|(task, split)| {
+                split.iter().map(|example| BatchItem {
+                    task: *task as u32,
+                    example,
+                })
             })
             .collect();
+        let answers = predict_mixed(&self.run.model, &items, self.batch_tokens)?;
+        let mut rest = answers.as_slice();
+        let mut found = BTreeMap::<usize, Vec<Option<Prediction>>>::new();
+        for (task, split) in &parts {
+            let (own, others) = rest.split_at(split.len().min(rest.len()));
+            rest = others;
+            let own = predictions(&self.run.specs[*task], split, own).map_err(Failure::work)?;
+            found.insert(*task, own.into_iter().map(Some).collect());
+        }
+        let predictions = order
+            .iter()
+            .map(|(task, place)| found.get_mut(task)?.get_mut(*place)?.take())
+            .collect::<Option<Vec<Prediction>>>()
+            .ok_or_else(|| {
+                Failure::work(anyhow::anyhow!("a request was left without an answer"))
+            })?;
         Ok(Answers {
-            predictions: predict_mixed(&self.run.model, &items, self.batch_tokens)?,
-            tokens: encoded.num_tokens(),
+            predictions,
+            tokens: parts.iter().map(|(_, split)| split.num_tokens()).sum(),
         })
     }
 }

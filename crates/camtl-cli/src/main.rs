@@ -13,6 +13,7 @@ mod failure;
 mod interrupt;
 mod logging;
 mod output;
+mod prediction;
 mod progress;
 mod request;
 mod request_lines;

@@ -1,23 +1,31 @@
-//! A request: text for one of a run's tasks, as `predict` reads it from lines and `serve` from HTTP.
+//! A request: an example for one of a run's tasks, as `predict` reads it from lines and `serve` from HTTP.
+//!
+//! | kind of task | keys beside `task` |
+//! |---|---|
+//! | classification, regression | `text_a` and, for pairs, `text_b` |
+//! | multiple-choice | `text_a`, `text_b` where the task has one, `choices`: one text per option |
+//! | tagging | `text_a`, whose words stand between white space, or `words`: the words one by one |
+//! | span | `text_a`, the question, and `text_b`, the context |
+//! | span-pair | `text_a`, `text_b` where the task has one, `mentions`: `[[start, end], [start, end]]` in characters |
 //!
 //! ```json
 //! {"task": "mnli", "text_a": "It rains.", "text_b": "The street is wet."}
 //! ```
 
-use camtl_data::reader::Example;
+use camtl_data::reader::{Details, Example, Mention, TextSide};
 use camtl_data::suggest::nearest;
 use camtl_data::task::{TaskKind, TaskSpec};
 use serde_json::{Map, Value};
 
-/// The keys of a request.
-const KEYS: [&str; 3] = ["task", "text_a", "text_b"];
+/// The keys that requests have.
+const KEYS: [&str; 6] = ["task", "text_a", "text_b", "choices", "words", "mentions"];
 
-/// Text for one task.
+/// An example for one task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Request {
     /// The task's place in the run.
     pub(crate) task: usize,
-    /// The text or texts.
+    /// What is asked.
     pub(crate) example: Example,
 }
 
@@ -49,14 +57,12 @@ impl Request {
     /// Reads a request for one of the tasks `specs`.
     ///
     /// # Errors
-    /// It is no object, has an unknown key, lacks one, has a text too many for its task, or names a
-    /// task that is not there. The message names the key, the nearest one where one is near.
+    /// It is no object, has an unknown key or one that its task has no use for, lacks one, or names a task that is not
+    /// there. The message names the key, the nearest one where one is near.
     pub(crate) fn read(value: &Value, specs: &[TaskSpec]) -> Result<Self, RequestError> {
-        let malformed = |problem: String| Err(RequestError::Malformed(problem));
         let Some(object) = value.as_object() else {
             return malformed(format!(
-                "expected a JSON object with {}, found {}",
-                KEYS.join(", "),
+                "expected a JSON object with task, text_a, text_b, found {}",
                 kind(value)
             ));
         };
@@ -80,14 +86,64 @@ impl Request {
                 name: shortened(name),
             });
         };
-        if let Some(problem) = unanswerable(&specs[task]) {
-            return malformed(problem);
+        let example = Self::example(object, &specs[task])?;
+        Ok(Self { task, example })
+    }
+
+    /// What the keys beside `task` ask of the task `spec`.
+    ///
+    /// # Errors
+    /// As [`Request::read`]; keys that no request has are passed over.
+    pub(crate) fn example(
+        object: &Map<String, Value>,
+        spec: &TaskSpec,
+    ) -> Result<Example, RequestError> {
+        Asked { object, spec }.example()
+    }
+}
+
+fn malformed<T>(problem: String) -> Result<T, RequestError> {
+    Err(RequestError::Malformed(problem))
+}
+
+/// The keys of a request for a task.
+struct Asked<'a> {
+    object: &'a Map<String, Value>,
+    spec: &'a TaskSpec,
+}
+
+impl Asked<'_> {
+    fn example(&self) -> Result<Example, RequestError> {
+        let (name, kind) = (&self.spec.name, &self.spec.kind);
+        for (key, has) in [
+            ("choices", matches!(kind, TaskKind::MultipleChoice { .. })),
+            ("words", matches!(kind, TaskKind::Tagging { .. })),
+            ("mentions", matches!(kind, TaskKind::SpanPair { .. })),
+        ] {
+            if !has && self.object.get(key).is_some_and(|value| !value.is_null()) {
+                let kind = kind.name();
+                return malformed(format!(
+                    "the request for `{name}`, a task of kind {kind}, has `{key}`"
+                ));
+            }
         }
-        let Some(text_a) = text(object, "text_a")? else {
+        if let Some(words) = self.texts("words")? {
+            if text(self.object, "text_a")?.is_some() {
+                return malformed(format!(
+                    "the request for `{name}` has both `words` and `text_a`; one of them says it all"
+                ));
+            }
+            return Ok(Example {
+                text_a: words.join(" "),
+                details: Details::Words { words, tags: None },
+                ..Example::default()
+            });
+        }
+        let Some(text_a) = text(self.object, "text_a")? else {
             return malformed(format!("the request for `{name}` has no `text_a`"));
         };
-        let text_b = text(object, "text_b")?;
-        match (specs[task].is_pair(), text_b) {
+        let text_b = text(self.object, "text_b")?;
+        match (self.spec.is_pair(), text_b) {
             (true, None) => {
                 return malformed(format!(
                     "the request for `{name}`, a task on pairs of texts, has no `text_b`"
@@ -100,27 +156,84 @@ impl Request {
             }
             _ => {}
         }
-        Ok(Self {
-            task,
-            example: Example {
-                id: 0,
+        let mut cells: Vec<String> = std::iter::once(text_a)
+            .chain(text_b)
+            .map(str::to_owned)
+            .collect();
+        if let TaskKind::SpanPair { .. } = kind {
+            return Ok(Example {
+                details: Details::Mentions(self.mentions(text_a, text_b)?),
                 text_a: text_a.to_owned(),
                 text_b: text_b.map(str::to_owned),
                 ..Example::default()
-            },
-        })
+            });
+        }
+        if let TaskKind::MultipleChoice { labels } = kind {
+            let choices = self.texts("choices")?.unwrap_or_default();
+            if choices.len() != labels.len() {
+                return malformed(format!(
+                    "the request for `{name}` has {} `choices`, expected {}",
+                    choices.len(),
+                    labels.len()
+                ));
+            }
+            cells.extend(choices);
+        }
+        Example::asked(self.spec, &cells).or_else(|error| malformed(error.to_string()))
+    }
+
+    /// The list of texts under `key`; `null` is none.
+    fn texts(&self, key: &str) -> Result<Option<Vec<String>>, RequestError> {
+        let items = match self.object.get(key) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                return malformed(format!(
+                    "`{key}` is {}, expected texts in an array",
+                    kind(other)
+                ));
+            }
+        };
+        let texts = items.iter().map(|item| match item {
+            Value::String(text) => Ok(text.clone()),
+            other => malformed(format!("`{key}` holds {}, expected texts", kind(other))),
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn mentions(&self, text_a: &str, text_b: Option<&str>) -> Result<[Mention; 2], RequestError> {
+        let places = self.object.get("mentions").and_then(places);
+        let (Some(places), [first, second]) = (places, self.spec.fields.mentions.as_slice()) else {
+            return malformed(format!(
+                "the request for `{}` has no `mentions` of the form [[start, end], [start, end]], in characters from 0",
+                self.spec.name
+            ));
+        };
+        let mention = |at: usize, side| {
+            let (start, end) = places[at];
+            let text = match side {
+                TextSide::A => text_a,
+                TextSide::B => text_b.unwrap_or_default(),
+            };
+            Mention::of_characters(side, text, start, end)
+                .or_else(|problem| malformed(format!("`mentions`, number {at}: {problem}")))
+        };
+        Ok([mention(0, first.text)?, mention(1, second.text)?])
     }
 }
 
-/// Why a task cannot be asked with one or two texts: they hold no options, words, contexts or mentions.
-pub(crate) fn unanswerable(spec: &TaskSpec) -> Option<String> {
-    match spec.kind {
-        TaskKind::Classification { .. } | TaskKind::Regression { .. } => None,
-        _ => Some(format!(
-            "task `{}` is of kind {}; only classifications and regressions can be asked with texts",
-            spec.name,
-            spec.kind.name()
+/// Two pairs of numbers.
+fn places(value: &Value) -> Option<[(usize, usize); 2]> {
+    let pair = |value: &Value| match value.as_array()?.as_slice() {
+        [start, end] => Some((
+            usize::try_from(start.as_u64()?).ok()?,
+            usize::try_from(end.as_u64()?).ok()?,
         )),
+        _ => None,
+    };
+    match value.as_array()?.as_slice() {
+        [first, second] => Some([pair(first)?, pair(second)?]),
+        _ => None,
     }
 }
 
@@ -199,7 +312,7 @@ mod tests {
             ),
             (
                 r#"{"task": "mood", "txt_a": "x"}"#,
-                "unknown key `txt_a`; a request has task, text_a, text_b (did you mean text_a?)",
+                "unknown key `txt_a`; a request has task, text_a, text_b, choices, words, mentions (did you mean text_a?)",
             ),
             (r#"{"text_a": "x"}"#, "the request has no `task`"),
             (

@@ -1,10 +1,10 @@
-//! Input of `predict`: lines of text for one task, or requests for several, read in chunks, every
+//! Input of `predict`: lines for one task, or requests for several, read in chunks, every
 //! problem with its line.
 
 use std::io::{BufRead, Read as _};
 
-use camtl_data::reader::Example;
-use camtl_data::task::{Column, TaskSpec};
+use camtl_data::reader::{Example, asked_columns};
+use camtl_data::task::{Column, TaskKind, TaskSpec};
 use serde_json::Value;
 
 use crate::cli::LineFormat;
@@ -32,10 +32,11 @@ pub(crate) struct RequestLines<'a, R> {
 
 /// What the lines hold.
 enum Form<'a> {
-    /// Texts for one task.
+    /// Examples of one task.
     OfTask {
         task: usize,
-        /// Names of the text fields, in order: one, or two for a pair.
+        spec: &'a TaskSpec,
+        /// Names of the fields, in order: the text or texts, then options or mentions.
         fields: Vec<String>,
         format: Option<LineFormat>,
     },
@@ -50,25 +51,24 @@ impl<'a, R: BufRead> RequestLines<'a, R> {
         reader: R,
         origin: &str,
         task: usize,
-        spec: &TaskSpec,
+        spec: &'a TaskSpec,
         format: Option<LineFormat>,
     ) -> Self {
-        let name = |column: &Column, default: &str| match column {
-            Column::Name(name) => name.clone(),
-            Column::Index(_) => default.to_owned(),
-        };
-        let mut fields = vec![name(&spec.fields.text_a, "text_a")];
-        fields.extend(
-            spec.fields
-                .text_b
-                .as_ref()
-                .map(|column| name(column, "text_b")),
-        );
+        let columns = asked_columns(spec).into_iter().enumerate();
+        let fields = columns
+            .map(|(place, column)| match column {
+                Column::Name(name) => name.clone(),
+                Column::Index(_) if place == 0 => "text_a".to_owned(),
+                Column::Index(_) if place == 1 && spec.is_pair() => "text_b".to_owned(),
+                Column::Index(number) => format!("column {number}"),
+            })
+            .collect();
         Self {
             reader,
             origin: origin.to_owned(),
             form: Form::OfTask {
                 task,
+                spec,
                 fields,
                 format,
             },
@@ -146,6 +146,7 @@ impl<'a, R: BufRead> RequestLines<'a, R> {
             Form::Mixed(specs) => request_of(text, specs),
             Form::OfTask {
                 task,
+                spec,
                 fields,
                 format,
             } => {
@@ -154,21 +155,18 @@ impl<'a, R: BufRead> RequestLines<'a, R> {
                 } else {
                     LineFormat::Tsv
                 });
-                let texts = match format {
-                    LineFormat::Tsv => tsv_fields(text, fields),
-                    LineFormat::Jsonl => json_fields(text, fields),
-                };
-                texts.map(|texts| {
-                    let mut texts = texts.into_iter();
-                    Request {
-                        task: *task,
-                        example: Example {
-                            id: self.line - 1,
-                            text_a: texts.next().unwrap_or_default(),
-                            text_b: texts.next(),
-                            ..Example::default()
-                        },
+                let example = match format {
+                    LineFormat::Tsv => {
+                        tsv_cells(text, fields).and_then(|cells| asked(spec, &cells))
                     }
+                    LineFormat::Jsonl => json_example(text, spec, fields),
+                };
+                example.map(|example| Request {
+                    task: *task,
+                    example: Example {
+                        id: self.line - 1,
+                        ..example
+                    },
                 })
             }
         };
@@ -197,26 +195,31 @@ fn request_of(text: &str, specs: &[TaskSpec]) -> Result<Request, String> {
     Request::read(&value, specs).map_err(|error| error.to_string())
 }
 
-fn tsv_fields(text: &str, fields: &[String]) -> Result<Vec<String>, String> {
+fn asked(spec: &TaskSpec, cells: &[String]) -> Result<Example, String> {
+    Example::asked(spec, cells).map_err(|error| error.to_string())
+}
+
+fn tsv_cells(text: &str, fields: &[String]) -> Result<Vec<String>, String> {
     if text.trim().is_empty() {
         return Err(
             "blank line where a text was expected; every input line gets one answer".to_owned(),
         );
     }
-    let texts: Vec<String> = text.split('\t').map(str::to_owned).collect();
-    if texts.len() != fields.len() {
+    let cells: Vec<String> = text.split('\t').map(str::to_owned).collect();
+    if cells.len() != fields.len() {
         return Err(format!(
             "{} tab-separated field{}, expected {} ({})",
-            texts.len(),
-            if texts.len() == 1 { "" } else { "s" },
+            cells.len(),
+            if cells.len() == 1 { "" } else { "s" },
             fields.len(),
             fields.join(", ")
         ));
     }
-    Ok(texts)
+    Ok(cells)
 }
 
-fn json_fields(text: &str, fields: &[String]) -> Result<Vec<String>, String> {
+/// An object with the task's own field names; for tags, whose files have none, with those of a request.
+fn json_example(text: &str, spec: &TaskSpec, fields: &[String]) -> Result<Example, String> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
     let Some(object) = value.as_object() else {
@@ -225,30 +228,33 @@ fn json_fields(text: &str, fields: &[String]) -> Result<Vec<String>, String> {
             fields.join(" and ")
         ));
     };
-    fields
-        .iter()
-        .map(|field| {
-            let found = if field.starts_with('/') {
-                value.pointer(field)
-            } else {
-                object.get(field)
-            };
-            match found {
-                Some(Value::String(text)) => Ok(text.clone()),
-                Some(other) => Err(format!("`{field}` is {other}, expected a text")),
-                None => {
-                    let keys = || object.keys().map(String::as_str);
-                    let near = camtl_data::suggest::nearest(field, keys())
-                        .map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-                    let has = keys().collect::<Vec<_>>().join(", ");
-                    Err(format!(
-                        "the object has no `{field}`; it has {}{near}",
-                        if has.is_empty() { "no key" } else { &has }
-                    ))
-                }
+    if let TaskKind::Tagging { .. } = spec.kind {
+        return Request::example(object, spec).map_err(|error| error.to_string());
+    }
+    let texts = 1 + usize::from(spec.is_pair());
+    let cells = fields.iter().enumerate().map(|(place, field)| {
+        let found = if field.starts_with('/') {
+            value.pointer(field)
+        } else {
+            object.get(field)
+        };
+        match found {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) if place >= texts => Ok(number.to_string()),
+            Some(other) => Err(format!("`{field}` is {other}, expected a text")),
+            None => {
+                let keys = || object.keys().map(String::as_str);
+                let near = camtl_data::suggest::nearest(field, keys())
+                    .map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+                let has = keys().collect::<Vec<_>>().join(", ");
+                Err(format!(
+                    "the object has no `{field}`; it has {}{near}",
+                    if has.is_empty() { "no key" } else { &has }
+                ))
             }
-        })
-        .collect()
+        }
+    });
+    asked(spec, &cells.collect::<Result<Vec<_>, _>>()?)
 }
 
 #[cfg(test)]

@@ -85,13 +85,17 @@ impl Client {
 
 impl Server {
     fn start(dir: &Dir, options: &[&str]) -> Self {
+        Self::of_tasks(dir, "mood, order, overlap", options)
+    }
+
+    fn of_tasks(dir: &Dir, tasks: &str, options: &[&str]) -> Self {
         let arguments = ["serve", "runs/first", "--port", "0"];
         let mut child = dir.start(arguments.iter().chain(options));
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("standard output");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let (names, address) = line.trim().split_once(" on http://").expect("an address");
-        assert_eq!(names, "serving mood, order, overlap");
+        assert_eq!(names, format!("serving {tasks}"));
         assert!(address.starts_with("127.0.0.1:"), "{address}");
         let address = address.to_owned();
         Self { child, address }
@@ -244,6 +248,33 @@ fn a_thousand_requests_of_32_clients_get_the_answers_of_predict() {
     assert!(figure("camtl_batch_size_count ") < calls, "{metrics}");
     let told = server.stop();
     assert!(told.contains("stopped after 1000 answers"), "{told}");
+}
+
+#[test]
+fn tasks_of_every_kind_are_answered_in_one_batch() {
+    let dir = Dir::with_every_kind();
+    dir.train(&["--set", "train.max_steps=4"]);
+    let requests = [
+        json!({"task": "which", "text_a": "warm", "text_b": "é warm river cold cold cold cold cold cold cold cold cold"}),
+        json!({"task": "things", "text_a": "warm  river"}),
+        json!({"task": "mood", "text_a": "warm"}),
+        json!({"task": "better", "text_a": "river", "text_b": "effect", "choices": ["cold", "warm"]}),
+        json!({"task": "alike", "text_a": "a warm", "text_b": "b", "mentions": [[2, 6], [0, 1]]}),
+        json!({"task": "which", "text_a": "cold", "text_b": "warm river"}),
+    ];
+    let expected = predicted(&dir, &requests);
+    let server = Server::of_tasks(&dir, "mood, better, things, which, alike", &[]);
+    let mut client = server.client();
+    assert_eq!(client.predict(&json!(requests)).json(), json!(expected));
+    for (request, expected) in requests.iter().zip(&expected) {
+        assert_eq!(&client.predict(request).json(), expected);
+    }
+    client
+        .predict(
+            &json!({"task": "alike", "text_a": "a", "text_b": "b", "mentions": [[0, 2], [0, 1]]}),
+        )
+        .refuses(400, "`mentions`, number 0");
+    server.stop();
 }
 
 #[test]

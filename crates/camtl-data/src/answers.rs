@@ -2,6 +2,7 @@
 //! become characters of the context, tags become entities.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -153,7 +154,7 @@ pub struct EntityAnswer {
     pub start: usize,
     /// The character behind its last.
     pub end: usize,
-    /// The words, with spaces between them.
+    /// What the text has there.
     pub text: String,
 }
 
@@ -276,7 +277,7 @@ pub(crate) fn merged(
     for ((row, parts), windows) in questions.into_iter().zip(&windows) {
         let example = &rows.rows[row];
         let context = example.text_b.as_deref().unwrap_or_default();
-        let mut best: Option<(f32, std::ops::Range<usize>)> = None;
+        let mut best: Option<(f32, Range<usize>)> = None;
         let mut null = f32::INFINITY;
         for (index, number, answer) in parts {
             let Answer::Span {
@@ -287,8 +288,12 @@ pub(crate) fn merged(
                 return Err(misfit(spec, index, answer, "spans"));
             };
             null = null.min(*null_score);
+            let window = windows.get(number);
+            if window.is_some_and(|window| window.places.is_empty()) {
+                continue;
+            }
             for candidate in candidates {
-                let place = (windows.get(number))
+                let place = window
                     .and_then(|window| place_of(window, candidate.start, candidate.end))
                     .filter(|place| context.get(place.clone()).is_some());
                 let Some(place) = place else {
@@ -331,7 +336,7 @@ pub(crate) fn merged(
     Ok(all)
 }
 
-/// The entities that tags mark in words with spaces between them; words without a tag (cut off by truncation) are
+/// The entities that tags mark in words with one space between each two; words without a tag (cut off by truncation) are
 /// outside. `labels` are the task's tags.
 ///
 /// ```
@@ -352,24 +357,39 @@ pub fn entities_of(
     tags: &[u32],
     labels: &[String],
 ) -> Result<Vec<EntityAnswer>, AnswerError> {
+    entities_in(&words.join(" "), words, tags, labels)
+}
+
+/// [`entities_of`] words that stand in `text` in this order, with anything between them.
+fn entities_in(
+    text: &str,
+    words: &[String],
+    tags: &[u32],
+    labels: &[String],
+) -> Result<Vec<EntityAnswer>, AnswerError> {
     let names: Vec<&str> = tags
         .iter()
         .take(words.len())
         .map(|tag| labels.get(*tag as usize).map_or("", String::as_str))
         .collect();
-    let mut starts = Vec::with_capacity(words.len());
-    let mut at = 0;
+    let mut places: Vec<Range<usize>> = Vec::with_capacity(words.len());
+    let mut behind = 0;
     for word in words {
-        starts.push(at);
-        at += word.chars().count() + 1;
+        let place = match text[behind..].find(word) {
+            Some(at) => behind + at..behind + at + word.len(),
+            None => behind..behind,
+        };
+        behind = place.end;
+        places.push(place);
     }
+    let characters = Characters::new(text);
     let found = entities(&names)?.into_iter().map(|entity| {
-        let last = entity.end - 1;
+        let place = places[entity.start].start..places[entity.end - 1].end;
         EntityAnswer {
             entity_type: entity.entity_type.to_owned(),
-            start: starts[entity.start],
-            end: starts[last] + words[last].chars().count(),
-            text: words[entity.start..entity.end].join(" "),
+            start: characters.number(place.start),
+            end: characters.number(place.end),
+            text: text[place].to_owned(),
         }
     });
     Ok(found.collect())
@@ -393,7 +413,7 @@ pub fn entity_answers(
         .map(
             |(index, answer)| match (answer, &rows.row(*index).details) {
                 (Answer::Tags(tags), Details::Words { words, .. }) => {
-                    entities_of(words, tags, spec.kind.labels())
+                    entities_in(&rows.row(*index).text_a, words, tags, spec.kind.labels())
                 }
                 _ => Err(misfit(spec, *index, answer, "tags")),
             },

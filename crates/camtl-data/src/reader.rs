@@ -31,6 +31,7 @@
 //! # Ok::<(), camtl_data::DataError>(())
 //! ```
 
+mod asked;
 mod characters;
 mod conll;
 mod csv_records;
@@ -52,6 +53,7 @@ use std::path::Path;
 use crate::error::{DataError, RowError, RowProblem};
 use crate::load::unknown_split;
 use crate::task::{SplitLayout, TaskSpec};
+pub use asked::{AskedError, asked_columns};
 pub(crate) use characters::Characters;
 pub use example::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 pub use problems::{CheckedSplit, read_split_with_problems};

@@ -216,7 +216,8 @@ impl Model {
 
     /// Whether a sequence's outputs shall have the same bits whatever else is in its batch, for the
     /// same number of threads. Off at first: products are then computed in tiles of fixed size, which
-    /// costs some speed, most of it in small batches.
+    /// costs some speed, most of it in small batches, and all tokens are computed if any of the model's
+    /// heads reads them.
     pub fn set_batch_invariant(&mut self, on: bool) {
         self.batch_invariant = on;
     }
@@ -275,10 +276,18 @@ impl Model {
         dropout: Option<&mut DropoutStream>,
     ) -> Result<Output, ModelError> {
         let reads_tokens = |head: &TaskHead| head.kind.needs_tokens();
-        let rows = match self.head_that(input.packing.tasks(), reads_tokens) {
-            Some(_) => Rows::All,
-            None => Rows::FirstTokens,
+        // The two ways differ in their last bits, so which one is taken must not depend on the batch.
+        let of_batch = || {
+            self.head_that(input.packing.tasks(), reads_tokens)
+                .is_some()
         };
+        let of_model = || self.config.tasks.iter().any(reads_tokens);
+        let all = if self.batch_invariant {
+            of_model()
+        } else {
+            of_batch()
+        };
+        let rows = if all { Rows::All } else { Rows::FirstTokens };
         self.run(input, modulation, dropout, rows, None)
     }
 
@@ -339,8 +348,7 @@ impl Model {
         let weight = self.store.tracked("bert.pooler.dense.weight")?;
         let bias = self.store.tracked("bert.pooler.dense.bias")?;
         // The heads, which are small, compute in float32 in every precision.
-        let tile = self.batch_invariant.then_some(tiles::ROWS);
-        let pooled = tiles::linear(&first, &weight, Some(&bias), tile)?
+        let pooled = tiles::linear(&first, &weight, Some(&bias), self.tile())?
             .f_to_kind(Kind::Float)?
             .f_tanh()?;
         let sequence = match sequence {
@@ -352,6 +360,11 @@ impl Model {
             sequence,
             layout,
         })
+    }
+
+    /// Height of the tiles that products are computed in; `None` computes them whole.
+    pub(crate) fn tile(&self) -> Option<i64> {
+        self.batch_invariant.then_some(tiles::ROWS)
     }
 
     fn check_input(&self, input: &ModelInput) -> Result<(), ModelError> {

@@ -1,10 +1,10 @@
-//! `camtl predict`: labels and probabilities for lines of text, in the order of the input.
+//! `camtl predict`: an answer for every line of the input, in its order.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
-use camtl_data::task::TaskSpec;
+use camtl_data::task::{TaskKind, TaskSpec};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -12,7 +12,6 @@ use crate::answer;
 use crate::cli::{LineFormat, PredictArgs};
 use crate::engine::Engine;
 use crate::failure::{Failure, OrFail, Outcome, SUCCESS};
-use crate::request::unanswerable;
 use crate::request_lines::RequestLines;
 use crate::trained::TrainedRun;
 
@@ -25,14 +24,7 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
     let engine = Engine::new(TrainedRun::open(&args.run, &args.weights)?);
     let run = engine.run();
     let task = match &args.task {
-        Some(name) => {
-            let task = run.task_index(name)?;
-            if let Some(problem) = unanswerable(&run.specs[task]) {
-                return Err(Failure::usage(anyhow::anyhow!(problem))
-                    .hint("`camtl eval` tells the metrics of every kind"));
-            }
-            Some(task)
-        }
+        Some(name) => Some(run.task_index(name)?),
         None => None,
     };
     let (reader, origin, chunk): (Box<dyn BufRead>, String, usize) = match &args.input {
@@ -166,16 +158,27 @@ fn answer<R: BufRead>(
 
 /// What input lines look like for a task, or for several.
 fn forms(spec: Option<&TaskSpec>) -> &'static str {
-    match spec {
-        None => {
-            "without --task, lines are JSON objects with task, text_a and, for pairs, text_b; \
-             --task says that all lines are for one task"
+    let Some(spec) = spec else {
+        return "without --task, lines are JSON objects with task, text_a and, for pairs, text_b; \
+                --task says that all lines are for one task";
+    };
+    match spec.kind {
+        TaskKind::MultipleChoice { .. } | TaskKind::SpanPair { .. } => {
+            "lines are the texts and then the options or the numbers of the mentions, with tabs between them, or JSON \
+             objects with the task's field names; --input-format says which"
         }
-        Some(spec) if spec.is_pair() => {
+        TaskKind::Span { .. } => {
+            "lines are a question and its context with a tab between them, or JSON objects with the task's field \
+             names; --input-format says which"
+        }
+        TaskKind::Tagging { .. } => {
+            "lines are one text each, or JSON objects with text_a or words; --input-format says which"
+        }
+        _ if spec.is_pair() => {
             "lines are two texts with a tab between them, or JSON objects with the task's field \
              names; --input-format says which"
         }
-        Some(_) => {
+        _ => {
             "lines are one text each, or JSON objects with the task's field name; --input-format \
              says which"
         }

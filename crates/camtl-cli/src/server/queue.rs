@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use camtl_data::answers::Answer;
 use tokio::sync::oneshot;
 
+use crate::prediction::Prediction;
 use crate::request::Request;
 
 /// What a connection gets back: its answers, or why there are none.
-pub(crate) type Reply = Result<Vec<Answer>, String>;
+pub(crate) type Reply = Result<Vec<Prediction>, String>;
 
 /// The requests of one HTTP request.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::Dir;
 /// Hidden size, a multiple of the longest sequence as conditional attention wants it.
 const HIDDEN: i64 = 32;
 const MAX_LENGTH: usize = 16;
-const GOOD: [&str; 4] = ["warm", "bright", "kind", "sweet"];
-const BAD: [&str; 4] = ["cold", "dull", "harsh", "bitter"];
-const PLAIN: [&str; 8] = [
+pub const GOOD: [&str; 4] = ["warm", "bright", "kind", "sweet"];
+pub const BAD: [&str; 4] = ["cold", "dull", "harsh", "bitter"];
+pub const PLAIN: [&str; 8] = [
     "river", "stone", "house", "road", "cloud", "bread", "night", "field",
 ];
 
@@ -37,7 +37,7 @@ impl Dice {
         ((self.0 >> 33) as usize) % n
     }
 
-    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
         words[self.below(words.len())]
     }
 }

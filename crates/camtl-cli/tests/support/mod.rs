@@ -7,6 +7,7 @@
 )]
 
 pub mod fixture;
+pub mod kinds;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -1,34 +1,35 @@
 //! Options and mentions from the columns that a task file names for them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::characters::Characters;
 use super::example::{Details, Mention, TextSide};
 use super::rows::RawRow;
 use crate::error::RowProblem;
 use crate::suggest::nearest;
-use crate::task::{Fields, MentionColumns, SplitLayout};
+use crate::task::{Fields, MentionColumns};
 
 /// A problem with the column it lies in.
 type Misplaced = (String, RowProblem);
 
 /// Replaces the second text by what the task file has for it.
-pub(super) fn replace_text_b(layout: &SplitLayout, row: &mut RawRow<'_>) -> Result<(), Misplaced> {
-    let (false, Some(text), Some(column)) = (
-        layout.replace_text_b.is_empty(),
-        &row.text_b,
-        &layout.fields.text_b,
-    ) else {
+pub(super) fn replace_text_b(
+    replacements: &BTreeMap<String, String>,
+    fields: &Fields,
+    row: &mut RawRow<'_>,
+) -> Result<(), Misplaced> {
+    let (false, Some(text), Some(column)) = (replacements.is_empty(), &row.text_b, &fields.text_b)
+    else {
         return Ok(());
     };
-    match layout.replace_text_b.get(text.as_ref()) {
+    match replacements.get(text.as_ref()) {
         Some(replacement) => {
             row.text_b = Some(Cow::Owned(replacement.clone()));
             Ok(())
         }
         None => {
-            let known = layout.replace_text_b.keys();
+            let known = replacements.keys();
             let problem = RowProblem::NotReplaceable {
                 found: text.clone().into_owned(),
                 suggestion: nearest(text, known.clone().map(String::as_str)).map(str::to_owned),
@@ -80,31 +81,16 @@ fn mention(
         })
     };
     let start = number(0, first)?;
-    let range = if columns.by_words() {
-        words(text, start, second)
-    } else {
-        let end = number(1, second)?;
-        characters(text, start, end)
-    };
-    let range = range.map_err(|problem| (name(0), problem))?;
-    Ok(Mention {
-        side: columns.text,
-        range,
-    })
-}
-
-/// From the first character to the one behind the last.
-fn characters(text: &str, start: usize, end: usize) -> Result<Range<usize>, RowProblem> {
-    let characters = Characters::new(text);
-    match (characters.byte(start), characters.byte(end)) {
-        (Some(from), Some(to)) if from < to => Ok(from..to),
-        _ => Err(RowProblem::PlaceOutside {
-            what: "the mention's characters",
-            start,
-            end,
-            length: characters.len(),
-        }),
+    let misplaced = |problem| (name(0), problem);
+    if columns.by_words() {
+        let range = words(text, start, second).map_err(misplaced)?;
+        return Ok(Mention {
+            side: columns.text,
+            range,
+        });
     }
+    let end = number(1, second)?;
+    Mention::of_characters(columns.text, text, start, end).map_err(misplaced)
 }
 
 /// As many words as the mention has, from word `first` on; only the mention itself where it stands within them.

@@ -136,10 +136,11 @@ impl<'s> Collected<'s> {
                 .any(|label| label == text)
         };
         let misplaced = |line, (column, problem)| self.source.error(line, Some(column), problem);
-        details::replace_text_b(self.source.layout, &mut row)
+        let layout = self.source.layout;
+        details::replace_text_b(&layout.replace_text_b, &layout.fields, &mut row)
             .map_err(|found| misplaced(row.line, found))?;
         if row.details == Details::None {
-            row.details = details::from_cells(&self.source.layout.fields, &row)
+            row.details = details::from_cells(&layout.fields, &row)
                 .map_err(|found| misplaced(row.line, found))?;
         }
         let label = match row.label {

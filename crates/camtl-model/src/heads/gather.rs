@@ -60,9 +60,14 @@ impl Block {
 
     /// The mean of each line's rows of `values` [R, ...]: [n, ...]; 0 for a line without rows.
     pub(crate) fn mean(&self, values: &Tensor) -> Result<Tensor, ModelError> {
-        let sums = self
-            .gather(values, 0.0)?
-            .f_sum_dim_intlist(1, false, values.kind())?;
+        let rows = self.gather(values, 0.0)?;
+        // How a reduction groups its terms depends on the width, which is that of the longest line.
+        // Running sums go from row to row.
+        let sums = if self.width > 0 {
+            rows.f_cumsum(1, values.kind())?.f_select(1, -1)?
+        } else {
+            rows.f_sum_dim_intlist(1, false, values.kind())?
+        };
         let shares: Vec<f64> = self
             .counts
             .iter()

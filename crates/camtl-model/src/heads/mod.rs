@@ -178,6 +178,7 @@ impl Model {
                 head,
                 weight,
                 bias,
+                tile: self.tile(),
                 members: examples_of,
                 examples,
                 packing,

@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use crate::error::ModelError;
 use crate::heads::{ExampleLayout, TaskHead, TaskLogits, score};
+use crate::tiles;
 
 /// A head and the examples it is for.
 pub(crate) struct Part<'a> {
@@ -14,6 +15,8 @@ pub(crate) struct Part<'a> {
     pub(crate) head: &'a TaskHead,
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,
+    /// Height of the tiles that products are computed in, in a batch-invariant pass.
+    pub(crate) tile: Option<i64>,
     /// The examples' places in the batch; never none.
     pub(crate) members: &'a [usize],
     pub(crate) examples: &'a ExampleLayout,
@@ -38,7 +41,7 @@ impl Part<'_> {
     }
 
     pub(crate) fn linear(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(rows.f_linear(&self.weight, Some(&self.bias))?)
+        tiles::linear(rows, &self.weight, Some(&self.bias), self.tile)
     }
 
     pub(crate) fn rows_of(&self, values: &Tensor, rows: &[i64]) -> Result<Tensor, ModelError> {

@@ -5,6 +5,10 @@ use tch::Tensor;
 use crate::adamw::{AdamWForm, AdamWOptions, AdamWState};
 use crate::error::Result;
 
+/// Elements updated at a time: what the operations pass from one to the next stays in the cache, and
+/// no temporary is as long as the model.
+const PIECE: i64 = 1 << 17;
+
 /// Definition of [`adamw_flat`](crate::adamw_flat).
 ///
 /// # Errors
@@ -17,45 +21,65 @@ pub fn adamw_flat(
     clip: Option<&Tensor>,
 ) -> Result<()> {
     tch::no_grad(|| {
-        let kind = param.kind();
-        let scaled = clip
-            .map(|clip| -> Result<Tensor> { Ok(grad.f_mul(&clip.f_to_kind(kind)?)?) })
-            .transpose()?;
-        let grad = scaled.as_ref().unwrap_or(grad);
+        let clip = clip.map(|clip| clip.f_to_kind(param.kind())).transpose()?;
         let step = state.step + 1;
-        let (beta1, beta2) = (options.beta1, options.beta2);
-        let correction1 = 1.0 - beta1.powf(step as f64);
-        let correction2 = (1.0 - beta2.powf(step as f64)).sqrt();
-        let _ = state
-            .exp_avg
-            .f_mul_scalar_(beta1)?
-            .f_add_(&grad.f_mul_scalar(1.0 - beta1)?)?;
-        let _ = state
-            .exp_avg_sq
-            .f_mul_scalar_(beta2)?
-            .f_add_(&grad.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
-        let root = state.exp_avg_sq.f_sqrt()?;
-        match options.form {
-            AdamWForm::Torch => {
-                decay(param, options)?;
-                let denominator = root.f_div_scalar(correction2)?.f_add_scalar(options.eps)?;
-                let update = state
-                    .exp_avg
-                    .f_div(&denominator)?
-                    .f_mul_scalar(options.lr / correction1)?;
-                let _ = param.f_sub_(&update)?;
-            }
-            AdamWForm::HuggingFace => {
-                let denominator = root.f_add_scalar(options.eps)?;
-                let rate = options.lr * correction2 / correction1;
-                let update = state.exp_avg.f_div(&denominator)?.f_mul_scalar(rate)?;
-                let _ = param.f_sub_(&update)?;
-                decay(param, options)?;
-            }
+        if options.form == AdamWForm::Torch {
+            decay(param, options)?;
+        }
+        let length = param.size1()?;
+        for start in (0..length).step_by(PIECE as usize) {
+            let piece = |tensor: &Tensor| tensor.f_narrow(0, start, PIECE.min(length - start));
+            update(
+                &mut piece(&state.exp_avg)?,
+                &mut piece(&state.exp_avg_sq)?,
+                &mut piece(param)?,
+                &piece(grad)?,
+                options,
+                step,
+                clip.as_ref(),
+            )?;
+        }
+        if options.form == AdamWForm::HuggingFace {
+            decay(param, options)?;
         }
         state.step = step;
         Ok(())
     })
+}
+
+/// The formula without its decay.
+fn update(
+    exp_avg: &mut Tensor,
+    exp_avg_sq: &mut Tensor,
+    param: &mut Tensor,
+    grad: &Tensor,
+    options: &AdamWOptions,
+    step: i64,
+    clip: Option<&Tensor>,
+) -> Result<()> {
+    let scaled = clip.map(|clip| grad.f_mul(clip)).transpose()?;
+    let grad = scaled.as_ref().unwrap_or(grad);
+    let (beta1, beta2) = (options.beta1, options.beta2);
+    let correction1 = 1.0 - beta1.powf(step as f64);
+    let correction2 = (1.0 - beta2.powf(step as f64)).sqrt();
+    let _ = exp_avg
+        .f_mul_scalar_(beta1)?
+        .f_add_(&grad.f_mul_scalar(1.0 - beta1)?)?;
+    let _ = exp_avg_sq
+        .f_mul_scalar_(beta2)?
+        .f_add_(&grad.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
+    let mut root = exp_avg_sq.f_sqrt()?;
+    let rate = match options.form {
+        AdamWForm::Torch => {
+            let _ = root.f_div_scalar_(correction2)?;
+            options.lr / correction1
+        }
+        AdamWForm::HuggingFace => options.lr * correction2 / correction1,
+    };
+    let denominator = root.f_add_scalar_(options.eps)?;
+    let change = exp_avg.f_div(&denominator)?.f_mul_scalar_(rate)?;
+    let _ = param.f_sub_(&change)?;
+    Ok(())
 }
 
 /// `p = p (1 - lr wd)` on the ranges that decay.

@@ -1,7 +1,7 @@
 //! Two tasks with one attention block, from the operations alone: the tasks see
 //! the same tokens and differ only in their modulation.
 //!
-//! Run with `cargo run -p camtl-ops --example train_two_tasks`.
+//! Run with `cargo run -p camtl-ops --example modulated_attention`.
 
 use camtl_ops::{
     AdamWOptions, AdamWState, DropoutStream, Head, Packing, Qkv, Queries, Targets, adamw_flat,
