@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use hyper::StatusCode;
-use hyper::body::{Body, Bytes};
+use axum::body::{Bytes, HttpBody};
+use axum::http::StatusCode;
 
 use super::problem::Problem;
 
@@ -19,7 +19,7 @@ const READ_ON: usize = 64;
 /// It is larger (413), or the connection breaks (400).
 pub(crate) async fn read<B>(mut body: B, most: usize) -> Result<Vec<u8>, Problem>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Display,
 {
     let mut bytes = Vec::new();

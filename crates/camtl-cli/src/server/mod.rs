@@ -16,19 +16,23 @@ mod problem;
 mod queue;
 mod worker;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use camtl_data::task::TaskSpec;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
@@ -148,6 +152,7 @@ async fn connections(
     listener.set_nonblocking(true).or_work(context)?;
     let listener = tokio::net::TcpListener::from_std(listener).or_work(context)?;
     let timeout = shared.limits.timeout;
+    let router = router(Arc::clone(&shared));
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -165,11 +170,7 @@ async fn connections(
         };
         // Answers are small and whole; waiting to fill packets only delays them.
         let _ = stream.set_nodelay(true);
-        let shared = Arc::clone(&shared);
-        let service = service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(respond(&shared, request).await) }
-        });
+        let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(timeout)
@@ -191,34 +192,52 @@ async fn connections(
     }
 }
 
-/// Answers one HTTP request, and counts it by path and status.
-async fn respond(shared: &Shared, request: hyper::Request<Incoming>) -> Response<String> {
-    let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let path = request.uri().path();
-    let (path, response) = match path {
-        "/predict" if *request.method() == Method::POST => {
-            ("/predict", predict(shared, request.into_body()).await)
-        }
-        "/predict" => ("/predict", Problem::method(path, "POST").into_response()),
-        "/tasks" if read => ("/tasks", json_response(StatusCode::OK, &shared.tasks)),
-        "/health" if read => ("/health", health(shared)),
-        "/metrics" if read => ("/metrics", metrics_text(shared)),
-        "/tasks" | "/health" | "/metrics" => {
-            ("other", Problem::method(path, "GET").into_response())
-        }
-        _ => {
-            let reason = "there is POST /predict, GET /tasks, GET /health and GET /metrics";
-            let problem = Problem::new(StatusCode::NOT_FOUND, reason);
-            ("other", problem.into_response())
-        }
-    };
+/// What the server answers where.
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/predict", post(predict))
+        .route("/tasks", get(tasks))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics_text))
+        .method_not_allowed_fallback(other_method)
+        .fallback(nowhere)
+        .layer(from_fn_with_state(Arc::clone(&shared), counted))
+        .with_state(shared)
+}
+
+/// Counts a request by path and status.
+async fn counted(State(shared): State<Arc<Shared>>, request: HttpRequest, next: Next) -> Response {
+    // Paths that are not there are as many as clients can think of.
+    let path = ["/predict", "/tasks", "/health", "/metrics"]
+        .into_iter()
+        .find(|path| *path == request.uri().path())
+        .unwrap_or("other");
+    let response = next.run(request).await;
     shared.metrics.http(path, response.status().as_u16());
     response
 }
 
-async fn predict(shared: &Shared, body: Incoming) -> Response<String> {
+async fn other_method(uri: Uri) -> Problem {
+    let allowed = if uri.path() == "/predict" {
+        "POST"
+    } else {
+        "GET"
+    };
+    Problem::method(uri.path(), allowed)
+}
+
+async fn nowhere() -> Problem {
+    let reason = "there is POST /predict, GET /tasks, GET /health and GET /metrics";
+    Problem::new(StatusCode::NOT_FOUND, reason)
+}
+
+async fn tasks(State(shared): State<Arc<Shared>>) -> Response {
+    json_response(StatusCode::OK, &shared.tasks)
+}
+
+async fn predict(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     let started = Instant::now();
-    let response = match answers(shared, body).await {
+    let response = match answers(&shared, body).await {
         Ok(value) => json_response(StatusCode::OK, &value),
         Err(problem) => problem.into_response(),
     };
@@ -227,7 +246,7 @@ async fn predict(shared: &Shared, body: Incoming) -> Response<String> {
 }
 
 /// The answers to the requests in `body`: an object for one, an array for an array.
-async fn answers(shared: &Shared, body: Incoming) -> Result<Value, Problem> {
+async fn answers(shared: &Shared, body: Body) -> Result<Value, Problem> {
     let limits = &shared.limits;
     let bytes = tokio::time::timeout(limits.timeout, body::read(body, limits.body_bytes))
         .await
@@ -312,7 +331,7 @@ fn task(spec: &TaskSpec, scores: &dyn Fn(&str) -> Value) -> Value {
     })
 }
 
-fn health(shared: &Shared) -> Response<String> {
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let (status, word) = match shared.stopping.load(Ordering::Relaxed) {
         false => (StatusCode::OK, "ok"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
@@ -327,7 +346,7 @@ fn health(shared: &Shared) -> Response<String> {
     json_response(status, &value)
 }
 
-fn metrics_text(shared: &Shared) -> Response<String> {
+async fn metrics_text(State(shared): State<Arc<Shared>>) -> Response {
     let names: Vec<&str> = shared.specs.iter().map(|spec| spec.name.as_str()).collect();
     let text = shared.metrics.render(&names, shared.queue.depth());
     let kind = "text/plain; version=0.0.4; charset=utf-8";

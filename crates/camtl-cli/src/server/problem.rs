@@ -1,7 +1,8 @@
 //! Answers that are no answers: a status and a reason, as JSON.
 
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::queue::Refused;
@@ -46,9 +47,10 @@ impl Problem {
         self.reason = format!("{place}{}", self.reason);
         self
     }
+}
 
-    /// As a response.
-    pub(crate) fn into_response(self) -> Response<String> {
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
         let mut response = json_response(self.status, &json!({"error": self.reason}));
         if let Some((name, value)) = self.header {
             let value = HeaderValue::from_static(value);
@@ -79,15 +81,11 @@ impl From<Refused> for Problem {
 }
 
 /// A JSON value as a response.
-pub(crate) fn json_response(status: StatusCode, value: &Value) -> Response<String> {
+pub(crate) fn json_response(status: StatusCode, value: &Value) -> Response {
     response(status, "application/json", format!("{value}\n"))
 }
 
 /// A text as a response.
-pub(crate) fn response(status: StatusCode, kind: &'static str, body: String) -> Response<String> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+pub(crate) fn response(status: StatusCode, kind: &'static str, body: String) -> Response {
+    (status, [(CONTENT_TYPE, kind)], body).into_response()
 }
