@@ -40,9 +40,9 @@ fn main() -> anyhow::Result<()> {
         for lengths in LENGTHS {
             let model = Model::new(&model_config(Preset::Recommended), Device::Cpu, 1)?;
             let mut training = Training::new(model)?;
-            let batch = Sequences::random(lengths, BATCH, 1).pack()?;
-            let candidates = Sequences::random(lengths, BATCH * CLASSES.len(), 2);
-            let packed = candidates.pack()?;
+            let batch = Sequences::random(lengths, &CLASSES, BATCH, 1).pack(Device::Cpu)?;
+            let candidates = Sequences::random(lengths, &CLASSES, BATCH * CLASSES.len(), 2);
+            let packed = candidates.pack(Device::Cpu)?;
             reset_peak_memory();
             let name = name(form, lengths);
             let mut group = criterion.benchmark_group(&name);
@@ -103,7 +103,7 @@ fn main() -> anyhow::Result<()> {
 
 fn print_rates(lengths: Lengths, train: f64, score: f64) {
     let candidates = BATCH * CLASSES.len();
-    let tokens = |count| Sequences::random(lengths, count, 1).tokens() as f64;
+    let tokens = |count| Sequences::random(lengths, &CLASSES, count, 1).tokens() as f64;
     line("trained examples/s", BATCH as f64 / train, "");
     line("trained tokens/s", tokens(BATCH) / train, "");
     line("scored examples/s", candidates as f64 / score, "");

@@ -53,8 +53,8 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// `count` sequences of random tokens, the tasks in equal parts.
-    pub fn random(lengths: Lengths, count: usize, seed: u64) -> Self {
+    /// `count` sequences of random tokens, in equal parts of tasks with so many classes each.
+    pub fn random(lengths: Lengths, classes: &[usize], count: usize, seed: u64) -> Self {
         let mut state = seed;
         let mut next = |below: i64| {
             state = state
@@ -64,12 +64,12 @@ impl Sequences {
         };
         let mut sequences = Sequences::default();
         for (number, length) in lengths.of(count).into_iter().enumerate() {
-            let task = number * CLASSES.len() / count;
+            let task = number * classes.len() / count;
             sequences
                 .ids
-                .push((0..length).map(|_| 1000 + next(29_000)).collect());
+                .push((0..length).map(|_| 1000 + next(27_000)).collect());
             sequences.tasks.push(task as i64);
-            sequences.classes.push(next(CLASSES[task] as i64));
+            sequences.classes.push(next(classes[task] as i64));
         }
         sequences
     }
@@ -91,12 +91,12 @@ impl Sequences {
         self.ids.iter().map(Vec::len).sum()
     }
 
-    /// The sequences as the model reads them. The loss is the mean over tasks of
+    /// The sequences as the model reads them, on `device`. The loss is the mean over tasks of
     /// the means over their sequences.
     ///
     /// # Errors
     /// The tasks do not ascend, or libtorch refuses.
-    pub fn pack(&self) -> anyhow::Result<Batch> {
+    pub fn pack(&self, device: Device) -> anyhow::Result<Batch> {
         let (mut ids, mut positions, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for sequence in &self.ids {
             ids.extend_from_slice(sequence);
@@ -111,11 +111,11 @@ impl Sequences {
             .iter()
             .map(|&task| 1.0 / (present.len() * of_task(task)) as f32)
             .collect();
-        let packing = Packing::new(&starts, &self.tasks, Device::Cpu)?;
+        let packing = Packing::new(&starts, &self.tasks, device)?;
         Ok(Batch {
             input: ModelInput::new(&ids, &vec![0; ids.len()], &positions, packing)?,
-            targets: Targets::new(&self.classes, &vec![0.0; self.classes.len()], Device::Cpu)?,
-            weights: Tensor::f_from_slice(&weights)?,
+            targets: Targets::new(&self.classes, &vec![0.0; self.classes.len()], device)?,
+            weights: Tensor::f_from_slice(&weights)?.f_to_device(device)?,
         })
     }
 }
@@ -123,9 +123,12 @@ impl Sequences {
 /// A packed batch with its targets.
 #[derive(Debug)]
 pub struct Batch {
-    input: ModelInput,
-    targets: Targets,
-    weights: Tensor,
+    /// The tokens.
+    pub input: ModelInput,
+    /// What is to be predicted.
+    pub targets: Targets,
+    /// Share of each sequence in the loss, `[B]`.
+    pub weights: Tensor,
 }
 
 /// A model in training.
@@ -219,11 +222,11 @@ impl Training {
     /// # Errors
     /// As [`Training::train`].
     pub fn uncertainty(&mut self, candidates: &Sequences) -> anyhow::Result<f64> {
-        let scores = self.score(candidates, &candidates.pack()?)?;
+        let scores = self.score(candidates, &candidates.pack(Device::Cpu)?)?;
         let (_, chosen) = scores.f_topk(BATCH as i64, 0, true, false)?;
         let mut chosen = Vec::<i64>::try_from(&chosen)?;
         chosen.sort_unstable();
-        self.train(&candidates.select(&chosen).pack()?, true)
+        self.train(&candidates.select(&chosen).pack(Device::Cpu)?, true)
     }
 }
 

@@ -8,13 +8,12 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use camtl_benches::step::{Batch, Sequences};
 use camtl_benches::{BASE, LARGE, Lengths, MINILM, Shape};
-use camtl_model::{
-    EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, Preset, TaskHead, Variant,
-};
+use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
 use camtl_ops::{
-    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, adamw_flat, clip_coefficient,
-    grad_norm, open_cuda, set_fused,
+    AdamWOptions, AdamWState, DropoutStream, adamw_flat, clip_coefficient, grad_norm, open_cuda,
+    set_fused,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -24,40 +23,12 @@ const BATCH: usize = 32;
 /// Candidates of MT-Uncertainty with eight tasks.
 const CANDIDATES: usize = 256;
 const TASKS: usize = 8;
+/// Classes of each.
+const CLASSES: usize = 2;
 
-struct Batch {
-    input: ModelInput,
-    targets: Targets,
-    tokens: usize,
-}
-
-impl Batch {
-    /// Sequences of random tokens, sorted by task, with a class each.
-    fn new(lengths: Lengths, sequences: usize, device: Device) -> Result<Self, Error> {
-        let (mut ids, mut positions, mut starts) = (Vec::new(), Vec::new(), vec![0]);
-        let mut state = 1u64;
-        for length in lengths.of(sequences) {
-            for position in 0..length {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                ids.push(1000 + (state >> 33) as i64 % 27_000);
-                positions.push(position);
-            }
-            starts.push(ids.len() as i64);
-        }
-        let tasks: Vec<i64> = (0..sequences)
-            .map(|b| (b * TASKS / sequences) as i64)
-            .collect();
-        let classes: Vec<i64> = (0..sequences as i64).map(|b| b % 2).collect();
-        let tokens = ids.len();
-        let packing = Packing::new(&starts, &tasks, device)?;
-        Ok(Batch {
-            input: ModelInput::new(&ids, &vec![0; tokens], &positions, packing)?,
-            targets: Targets::new(&classes, &vec![0.0; sequences], device)?,
-            tokens,
-        })
-    }
+fn batch_of(lengths: Lengths, sequences: usize, device: Device) -> Result<Batch, Error> {
+    let sequences = Sequences::random(lengths, &[CLASSES; TASKS], sequences, 1);
+    Ok(sequences.pack(device)?)
 }
 
 fn config(shape: Shape) -> ModelConfig {
@@ -81,7 +52,7 @@ fn config(shape: Shape) -> ModelConfig {
         ),
         method: MethodConfig::new(Preset::Released, variant),
         tasks: (0..TASKS)
-            .map(|t| TaskHead::classification(&format!("task{t}"), 2))
+            .map(|t| TaskHead::classification(&format!("task{t}"), CLASSES))
             .collect(),
         max_length: 128,
         freeze: Default::default(),
@@ -119,9 +90,9 @@ fn distance(got: &Tensor, want: &Tensor) -> Result<f64, Error> {
 fn compare(shape: Shape, gpu: Device) -> Result<bool, Error> {
     let mut good = true;
     let reference = Model::new(&config(shape), Device::Cpu, 3)?;
-    let on_cpu = Batch::new(Lengths::Mean40, BATCH, Device::Cpu)?;
+    let on_cpu = batch_of(Lengths::Mean40, BATCH, Device::Cpu)?;
     let mut model = Model::new(&config(shape), gpu, 3)?;
-    let on_gpu = Batch::new(Lengths::Mean40, BATCH, gpu)?;
+    let on_gpu = batch_of(Lengths::Mean40, BATCH, gpu)?;
     for dropout in [false, true] {
         let stream = || dropout.then(|| DropoutStream::new(0.1, 7));
         let want = gradients(&reference, &on_cpu, stream())?;
@@ -178,7 +149,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
     model.set_autocast(kind);
     let mut state = AdamWState::new(&model.parameters().flat())?;
     let mut dropout = DropoutStream::new(0.1, 1);
-    let batch = Batch::new(lengths, BATCH, gpu)?;
+    let batch = batch_of(lengths, BATCH, gpu)?;
     // Host time of the parts of the last step: enqueueing, unless something waits for the GPU.
     let host = std::cell::Cell::new([0.0; 3]);
     let train = median_ms(|| {
@@ -210,7 +181,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
         host.set([forward, backward, since() - forward - backward]);
         Ok(loss.f_detach()?)
     })?;
-    let candidates = Batch::new(lengths, CANDIDATES, gpu)?;
+    let candidates = batch_of(lengths, CANDIDATES, gpu)?;
     let score = median_ms(|| {
         no_grad(|| {
             let output = model.forward(&candidates.input, None)?;
@@ -226,7 +197,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
         } else {
             "float32"
         },
-        batch.tokens,
+        batch.input.packing().num_tokens(),
         host.get(),
     );
     Ok(())

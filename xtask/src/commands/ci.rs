@@ -8,13 +8,14 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use lexopt::prelude::*;
 
-use super::{setup, test, unexpected};
+use super::{kernels, setup, test, unexpected};
 use crate::cargo;
 use crate::error::failure;
 use crate::tidy;
 use crate::workspace::root;
 
-pub(super) const SUMMARY: &str = "test plus fmt, clippy, rustdoc, dependency and tidiness checks";
+pub(super) const SUMMARY: &str =
+    "test plus fmt, clippy, rustdoc, kernel, dependency and tidiness checks";
 
 const HELP: &str = "\
 Runs everything a change must pass.
@@ -27,6 +28,8 @@ Usage: cargo xtask ci
   dependencies  camtl-data and xtask have no tch or torch-sys in their tree
   clippy        cargo clippy --workspace --all-targets --locked -- -D warnings
   docs          cargo doc --workspace --no-deps --locked with warnings denied
+  kernels       as `cargo xtask kernels --check`: the CUDA kernels compile, without
+                spills, in the registers of the committed table (fetches nvcc)
   test          as `cargo xtask test`
 
 All of them run even if one fails; the end says which did. Needs the components
@@ -97,6 +100,7 @@ pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         command.env("RUSTDOCFLAGS", "-D warnings");
         cargo::run(command, "cargo doc")
     });
+    step("kernels", &|| kernels::check(&root).map(drop));
     step("test", &|| test::run_tests(&[]));
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);

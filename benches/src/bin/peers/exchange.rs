@@ -67,7 +67,7 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
                     BATCH
                 };
                 let seed = 1 + variant as u64;
-                let sequences = Sequences::random(lengths, count, seed);
+                let sequences = Sequences::random(lengths, &CLASSES, count, seed);
                 let name = batch_name(lengths, candidates, variant);
                 batches.extend(padded(&name, &sequences)?);
             }

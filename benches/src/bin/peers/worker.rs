@@ -9,6 +9,7 @@ use camtl_benches::step::Training;
 use camtl_benches::{peak_memory, reset_peak_memory};
 use camtl_ops::{cpu_isa, keep_freed_memory, set_num_threads};
 use serde_json::{Value, json};
+use tch::Device;
 
 use crate::exchange;
 
@@ -40,14 +41,14 @@ pub(crate) fn run(folder: &Path, threads: i32) -> anyhow::Result<()> {
             .with_context(|| format!("no batch `{name}`"))?;
         let start = Instant::now();
         let loss = match op {
-            "loss" => Some(training.loss(&sequences.pack()?)?),
+            "loss" => Some(training.loss(&sequences.pack(Device::Cpu)?)?),
             "train" => {
                 let dropout = command["dropout"].as_bool().unwrap_or(true);
-                Some(training.train(&sequences.pack()?, dropout)?)
+                Some(training.train(&sequences.pack(Device::Cpu)?, dropout)?)
             }
             "uncertainty" => Some(training.uncertainty(sequences)?),
             "evaluate" => {
-                training.evaluate(&sequences.pack()?)?;
+                training.evaluate(&sequences.pack(Device::Cpu)?)?;
                 None
             }
             other => anyhow::bail!("no operation `{other}`"),

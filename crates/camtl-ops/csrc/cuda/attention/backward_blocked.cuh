@@ -38,8 +38,10 @@ __device__ __forceinline__ void compute_deltas(QueryStatistics* statistics, cons
   sync_warp();
 }
 
+// Two blocks per multiprocessor are asked for, not because more would not fit but
+// because the compiler otherwise spills a few registers for a third.
 template <int HEAD_DIM, bool DROPOUT>
-__global__ void __launch_bounds__(32 * BLOCK_WARPS)
+__global__ void __launch_bounds__(32 * BLOCK_WARPS, 2)
     attention_backward_queries_kernel(AttentionInputs in, AttentionGradients gradients, const bf16* __restrict__ out,
                                       int64_t out_stride, const float* __restrict__ log_sums,
                                       float* __restrict__ deltas) {
