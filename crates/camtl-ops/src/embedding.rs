@@ -32,6 +32,26 @@ pub struct Embedding<'a> {
     pub eps: f64,
 }
 
+impl<'a> Embedding<'a> {
+    /// Ids in the order of the kernels' interface.
+    pub(crate) fn ids(&self) -> [&'a Tensor; 3] {
+        [self.input_ids, self.token_type_ids, self.position_ids]
+    }
+
+    /// Tables in the order of the kernels' interface, FiLM's last.
+    pub(crate) fn tables(&self, film: Option<(&'a Tensor, &'a Tensor)>) -> [Option<&'a Tensor>; 7] {
+        [
+            Some(self.word),
+            Some(self.token_type),
+            Some(self.position),
+            Some(self.weight),
+            Some(self.bias),
+            film.map(|(gamma, _)| gamma),
+            film.map(|(_, beta)| beta),
+        ]
+    }
+}
+
 /// `y = FiLM_t(dropout(LN(word[id] + token_type[segment] + position[p]) * w + b))`.
 ///
 /// `film` is the task's gain and shift as in [`film`](crate::film), two tables

@@ -41,7 +41,7 @@ steps.txt and the logs.
 The plugin is built first, see `cargo xtask kernels --help` for what that needs.
 ";
 
-/// What an upload to a lent machine may weigh.
+/// What the folder may weigh.
 const LIMIT: u64 = 64 << 20;
 
 /// Files of `benches` that go along.

@@ -310,17 +310,8 @@ impl Plugin {
         layout: &CudaLayout,
     ) -> Result<Tensor> {
         let dropout = DropoutArgs::from(dropout);
-        let ids = [e.input_ids, e.token_type_ids, e.position_ids].map(|ids| pointer(Some(ids)));
-        let tables = [
-            Some(e.word),
-            Some(e.token_type),
-            Some(e.position),
-            Some(e.weight),
-            Some(e.bias),
-            film.map(|(gamma, _)| gamma),
-            film.map(|(_, beta)| beta),
-        ]
-        .map(pointer);
+        let ids = e.ids().map(|ids| pointer(Some(ids)));
+        let tables = e.tables(film).map(pointer);
         // SAFETY: three ids and seven tables, the last two may be null.
         self.tensor(|out| unsafe {
             (self.table.embedding)(

@@ -241,17 +241,8 @@ pub(crate) fn embedding(
 ) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     let dropout = DropoutArgs::from(dropout);
-    let ids = [e.input_ids, e.token_type_ids, e.position_ids].map(Tensor::as_ptr);
-    let tables = [
-        Some(e.word),
-        Some(e.token_type),
-        Some(e.position),
-        Some(e.weight),
-        Some(e.bias),
-        film.map(|(gamma, _)| gamma),
-        film.map(|(_, beta)| beta),
-    ]
-    .map(pointer);
+    let ids = e.ids().map(Tensor::as_ptr);
+    let tables = e.tables(film).map(pointer);
     // SAFETY: three ids and seven tables, the last two may be null.
     done(unsafe {
         camtl_embedding(
