@@ -231,16 +231,19 @@ pub(crate) enum LineFormat {
     Jsonl,
 }
 
-/// Writes the prediction files that the GLUE server takes, for every task of a run that has them.
+/// Writes the prediction files that the GLUE and SuperGLUE servers take, for every task of a run that
+/// has them.
 ///
-/// Each file has the header `index<TAB>prediction` and one line per test example: CoLA.tsv, SST-2.tsv,
-/// MRPC.tsv, STS-B.tsv (0 to 5, three decimals), QQP.tsv, MNLI-m.tsv, MNLI-mm.tsv, QNLI.tsv, RTE.tsv,
-/// WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. Either all files are
-/// written or none.
+/// GLUE's are tables with the header `index<TAB>prediction` and one line per test example: CoLA.tsv,
+/// SST-2.tsv, MRPC.tsv, STS-B.tsv (0 to 5, three decimals), QQP.tsv, MNLI-m.tsv, MNLI-mm.tsv, QNLI.tsv,
+/// RTE.tsv, WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. SuperGLUE's are
+/// JSON Lines with the test rows' own `idx`: BoolQ.jsonl, CB.jsonl, COPA.jsonl, MultiRC.jsonl,
+/// ReCoRD.jsonl, RTE.jsonl, WiC.jsonl, WSC.jsonl, and AX-b.jsonl, AX-g.jsonl (predicted by RTE). Either
+/// all files are written or none.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  camtl submit runs/glue --out submission\n  \
-    (cd submission && zip ../submission.zip *.tsv)"
+    (cd submission && zip ../submission.zip *)"
 )]
 pub(crate) struct SubmitArgs {
     /// The run folder.
