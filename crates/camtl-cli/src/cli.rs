@@ -379,6 +379,9 @@ pub(crate) enum TaskCommand {
 /// Reads a task file with its data: counts, label balance, lengths in tokens, the first examples as
 /// the model will see them, and every problem with its file and line.
 ///
+/// Tags are counted by word, questions with the windows of their contexts, mentions with their words.
+/// In the examples, answers and mentions stand between « and », and a tag follows its word after a /.
+///
 /// Lengths and tokens need the tokenizer of an encoder: that of --encoder, else the first one found
 /// below models. The exit code is 1 when something has to be mended before the task can be trained on.
 #[derive(Debug, Args)]
