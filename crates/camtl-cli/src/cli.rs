@@ -235,16 +235,19 @@ pub(crate) enum LineFormat {
     Jsonl,
 }
 
-/// Writes the prediction files that the GLUE server takes, for every task of a run that has them.
+/// Writes the prediction files that the GLUE and SuperGLUE servers take, for every task of a run that
+/// has them.
 ///
-/// Each file has the header `index<TAB>prediction` and one line per test example: CoLA.tsv, SST-2.tsv,
-/// MRPC.tsv, STS-B.tsv (0 to 5, three decimals), QQP.tsv, MNLI-m.tsv, MNLI-mm.tsv, QNLI.tsv, RTE.tsv,
-/// WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. Either all files are
-/// written or none.
+/// GLUE's are tables with the header `index<TAB>prediction` and one line per test example: CoLA.tsv,
+/// SST-2.tsv, MRPC.tsv, STS-B.tsv (0 to 5, three decimals), QQP.tsv, MNLI-m.tsv, MNLI-mm.tsv, QNLI.tsv,
+/// RTE.tsv, WNLI.tsv, and AX.tsv (predicted by MNLI) when the diagnostic set is there. SuperGLUE's are
+/// JSON Lines with the test rows' own `idx`: BoolQ.jsonl, CB.jsonl, COPA.jsonl, MultiRC.jsonl,
+/// ReCoRD.jsonl, RTE.jsonl, WiC.jsonl, WSC.jsonl, and AX-b.jsonl, AX-g.jsonl (predicted by RTE). Either
+/// all files are written or none.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  camtl submit runs/glue --out submission\n  \
-    (cd submission && zip ../submission.zip *.tsv)"
+    (cd submission && zip ../submission.zip *)"
 )]
 pub(crate) struct SubmitArgs {
     /// The run folder.
@@ -379,6 +382,9 @@ pub(crate) enum TaskCommand {
 
 /// Reads a task file with its data: counts, label balance, lengths in tokens, the first examples as
 /// the model will see them, and every problem with its file and line.
+///
+/// Tags are counted by word, questions with the windows of their contexts, mentions with their words.
+/// In the examples, answers and mentions stand between « and », and a tag follows its word after a /.
 ///
 /// Lengths and tokens need the tokenizer of an encoder: that of --encoder, else the first one found
 /// below models. The exit code is 1 when something has to be mended before the task can be trained on.

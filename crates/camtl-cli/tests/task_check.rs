@@ -233,3 +233,110 @@ fn multirc_and_scores_are_shown_too() {
         assert!(ran.stdout.contains(text), "lacks {text:?}\n{ran}");
     }
 }
+
+/// The whole answer of `task check` on a task file and the text of its split `train`.
+fn shown(task: &str, text: &str, more: &[&str]) -> String {
+    let dir = tickets();
+    dir.write("task.toml", task);
+    dir.write("data/rows", text);
+    let arguments = ["task", "check", "task.toml"];
+    dir.run(arguments.iter().chain(more)).success().stdout
+}
+
+#[test]
+fn every_kind_is_shown_in_a_form_that_can_be_read() {
+    let head = |kind: &str, labels: &str, metric: &str, format: &str| {
+        format!(
+            "name = \"t\"\nkind = \"{kind}\"\n{labels}\nmetrics = [\"{metric}\"]\nformat = \"{format}\"\nfiles = {{ train = \"rows\" }}\n"
+        )
+    };
+    let holds = |text: &str, parts: &[&str]| {
+        for part in parts {
+            assert!(text.contains(part), "lacks {part:?}\n{text}");
+        }
+    };
+    let two = "labels = [\"0\", \"1\"]";
+    let choices = shown(
+        &format!(
+            "{}fields = {{ text_a = \"p\", choices = [\"a\", \"b\"], label = \"l\" }}\n",
+            head("multiple-choice", two, "accuracy", "jsonl")
+        ),
+        "{\"p\": \"fire\", \"a\": \"in the kitchen\", \"b\": \"please repaint\", \"l\": 1}\n",
+        &[],
+    );
+    holds(
+        &choices,
+        &[
+            "t: multiple choice of 2, texts with options; metrics accuracy\n",
+            "option 0",
+            "1 (100.0 %)",
+            "  row 0: 1\n    [CLS] fire [SEP] in the kitchen [SEP]\n    [CLS] fire [SEP] please repaint [SEP]\n",
+        ],
+    );
+    let tags = shown(
+        &head(
+            "tagging",
+            "labels = [\"O\", \"B-room\"]",
+            "entity-f1",
+            "conll",
+        ),
+        "fire O\nin O\nthe O\nkitchen B-room\n",
+        &["--max-length", "5"],
+    );
+    holds(
+        &tags,
+        &[
+            "t: tagging, 2 tags, sentences; metrics entity_f1\n",
+            "B-room  1 (25.0 %)",
+            "1 (25.0 %)\n\nTokens of",
+            "  row 0\n    [CLS] fire in the [SEP]\n",
+            "note: train: 1 word(s) beyond --max-length",
+        ],
+    );
+    holds(
+        &shown(
+            &head(
+                "tagging",
+                "labels = [\"O\", \"B-room\"]",
+                "entity-f1",
+                "conll",
+            ),
+            "the O\nkitchen B-room\n",
+            &[],
+        ),
+        &["    [CLS] the kitchen/B-room [SEP]\n"],
+    );
+    let context = "{\"data\": [{\"paragraphs\": [{\"context\": \"please repaint the kitchen\", \"qas\": [\
+        {\"id\": \"q\", \"question\": \"repaint\", \"answers\": [{\"text\": \"the kitchen\", \"answer_start\": 15}]},\
+        {\"id\": \"r\", \"question\": \"fire\", \"answers\": []}]}]}]}";
+    let spans = shown(
+        &head("span", "no_answer = true", "qa-f1", "squad"),
+        context,
+        &["--max-length", "7"],
+    );
+    holds(
+        &spans,
+        &[
+            "t: span or no answer, questions on a context; metrics qa_f1\n",
+            "1 (50.0 %)",
+            "  row 0, key q, window 2 of 2: the kitchen\n    [CLS] repaint [SEP] «the kitchen» [SEP]\n",
+            "  row 1, key r, window 1 of 2: no answer\n",
+        ],
+    );
+    let mentions = shown(
+        &format!(
+            "{}[fields]\ntext_a = \"x\"\nlabel = \"l\"\nmentions = [{{ word = \"i\", span = \"s\" }}, {{ word = \"j\", span = \"u\" }}]\n",
+            head("span-pair", two, "accuracy", "jsonl")
+        ),
+        "{\"x\": \"please repaint the kitchen\", \"i\": 1, \"s\": \"repaint\", \"j\": 2, \"u\": \"the kitchen\", \"l\": 0}\n",
+        &[],
+    );
+    holds(
+        &mentions,
+        &[
+            "t: pair of mentions, 2 labels, single texts; metrics accuracy\n",
+            "0 (0.0 %)",
+            "    [CLS] please «repaint» «the kitchen» [SEP]\n",
+        ],
+    );
+}

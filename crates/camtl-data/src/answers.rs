@@ -1,6 +1,9 @@
 //! What a model says about examples, and how that becomes text: the windows of a question are brought together, tokens
 //! become characters of the context, tags become entities.
 
+mod keys;
+mod queries;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -14,6 +17,9 @@ use crate::reader::{Characters, Details, Example};
 use crate::source::{Source, place_of};
 use crate::task::{TaskKind, TaskSpec};
 use crate::tokenize::TokenizerError;
+
+pub use keys::row_keys;
+pub use queries::{QueryAnswer, query_answers};
 
 /// Longest answer in tokens that a model is asked for.
 pub const MAX_ANSWER_LENGTH: usize = 30;

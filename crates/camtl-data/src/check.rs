@@ -28,15 +28,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod first;
+mod labels;
+mod lengths;
+mod mentions;
+mod notes;
+mod questions;
+mod words;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::error::DataError;
-use crate::reader::{Example, Label, read_split_with_problems};
+use crate::reader::{Example, read_split_with_problems};
 use crate::task::TaskSpec;
 use crate::tokenize::{TextTokenizer, TokenizerError};
+pub use first::{FirstExample, Mark};
+pub use labels::{LabelCount, Scores};
+pub use lengths::Lengths;
+pub use mentions::Mentions;
+pub use questions::{Questions, Windows};
+pub use words::Words;
 
 /// What [`check_task`] looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,66 +120,21 @@ pub struct SplitCheck {
     pub empty_texts: u64,
     /// Examples without a label.
     pub unlabelled: u64,
-    /// Examples of each label, in the order of the classes; empty for regression and for splits without labels.
+    /// Examples of each label (for tagging, words of each tag), in the order of the classes; empty for regression, spans
+    /// and splits without labels.
     pub labels: Vec<LabelCount>,
+    /// Words, for tagging: [`labels`](Self::labels) counts their tags.
+    pub words: Option<Words>,
     /// The scores, for regression.
     pub scores: Option<Scores>,
+    /// Answers and windows, for spans.
+    pub questions: Option<Questions>,
+    /// The mentions, for span pairs.
+    pub mentions: Option<Mentions>,
     /// Lengths in tokens; `None` without a tokenizer.
     pub lengths: Option<Lengths>,
     /// The first examples.
     pub first: Vec<FirstExample>,
-}
-
-/// How often a label occurs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LabelCount {
-    /// Its name.
-    pub label: String,
-    /// Its examples.
-    pub count: u64,
-}
-
-/// Scores of a split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Scores {
-    /// The smallest.
-    pub min: f32,
-    /// The mean.
-    pub mean: f64,
-    /// The largest.
-    pub max: f32,
-}
-
-/// Lengths in tokens before truncation, special tokens included. Percentiles are lengths that occur (nearest rank).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Lengths {
-    /// Median.
-    pub p50: u64,
-    /// 90th percentile.
-    pub p90: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// The longest.
-    pub max: u64,
-    /// Examples longer than the maximum length, which lose tokens.
-    pub truncated: u64,
-}
-
-/// An example as the model will see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FirstExample {
-    /// Row number in the file, from 0.
-    pub id: u64,
-    /// The file's own identifier.
-    pub key: Option<String>,
-    /// The label's name, or the score.
-    pub label: Option<String>,
-    /// The texts as they were read: one, or two of a pair.
-    pub texts: Vec<String>,
-    /// The tokens after truncation; empty without a tokenizer.
-    pub tokens: Vec<String>,
-    /// The segment of each token.
-    pub token_type_ids: Vec<u8>,
 }
 
 /// Something that must be mended.
@@ -243,15 +212,7 @@ pub fn check_task(
             ..SplitCheck::default()
         };
         let labelled = spec.files[split].labelled;
-        summary.count_labels(spec, &read.examples, labelled);
-        if let Some(tokenizer) = tokenizer {
-            summary.lengths = lengths(tokenizer, &read.examples, options.max_length)?;
-        }
-        for example in read.examples.iter().take(options.examples) {
-            summary
-                .first
-                .push(first_example(spec, tokenizer, example, options.max_length)?);
-        }
+        summary.count(spec, tokenizer, &read.examples, labelled, options)?;
         found.splits.insert(split.clone(), summary);
     }
     if found.splits.is_empty() {
@@ -266,139 +227,48 @@ pub fn check_task(
         };
         found.problems.push(Problem::new(None, &error));
     }
-    found.notes = notes(spec, &found);
+    found.notes = notes::of(spec, &found);
     Ok(found)
 }
 
 impl SplitCheck {
-    fn count_labels(&mut self, spec: &TaskSpec, examples: &[Example], labelled: bool) {
-        let mut classes = vec![0; spec.kind.labels().len()];
-        let mut scores = Vec::new();
-        for example in examples {
-            match example.label {
-                Some(Label::Class(class)) => {
-                    if let Some(count) = classes.get_mut(class as usize) {
-                        *count += 1;
-                    }
-                }
-                Some(Label::Score(score)) => scores.push(score),
-                Some(Label::Structured) => {}
-                None => self.unlabelled += 1,
-            }
-        }
+    /// Sums up the sound rows.
+    fn count(
+        &mut self,
+        spec: &TaskSpec,
+        tokenizer: Option<&TextTokenizer>,
+        examples: &[Example],
+        labelled: bool,
+        options: &CheckOptions,
+    ) -> Result<(), TokenizerError> {
+        let max_length = options.max_length;
         if labelled {
-            self.labels = spec
-                .kind
-                .labels()
-                .iter()
-                .zip(classes)
-                .map(|(label, count)| LabelCount {
-                    label: label.clone(),
-                    count,
-                })
-                .collect();
+            self.labels = labels::balance(spec, examples);
         }
-        if !scores.is_empty() {
-            self.scores = Some(Scores {
-                min: scores.iter().copied().fold(f32::INFINITY, f32::min),
-                mean: scores.iter().copied().map(f64::from).sum::<f64>() / scores.len() as f64,
-                max: scores.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            });
-        }
-    }
-}
-
-fn lengths(
-    tokenizer: &TextTokenizer,
-    examples: &[Example],
-    max_length: usize,
-) -> Result<Option<Lengths>, TokenizerError> {
-    let encoded = tokenizer.encode_all(examples, usize::MAX)?;
-    let mut lengths: Vec<u64> = encoded.iter().map(|example| example.len() as u64).collect();
-    lengths.sort_unstable();
-    let Some(&max) = lengths.last() else {
-        return Ok(None);
-    };
-    // Nearest rank: the smallest length that at least so many percent of the examples do not exceed.
-    let percentile = |percent: usize| lengths[(lengths.len() * percent).div_ceil(100).max(1) - 1];
-    Ok(Some(Lengths {
-        p50: percentile(50),
-        p90: percentile(90),
-        p99: percentile(99),
-        max,
-        truncated: lengths
-            .iter()
-            .filter(|length| **length > max_length as u64)
-            .count() as u64,
-    }))
-}
-
-fn first_example(
-    spec: &TaskSpec,
-    tokenizer: Option<&TextTokenizer>,
-    example: &Example,
-    max_length: usize,
-) -> Result<FirstExample, TokenizerError> {
-    let label = example.label.map(|label| match label {
-        Label::Class(class) => spec.label_name(class).unwrap_or_default().to_owned(),
-        Label::Score(score) => score.to_string(),
-        Label::Structured => String::new(),
-    });
-    let mut first = FirstExample {
-        id: example.id,
-        key: example.key.clone(),
-        label,
-        texts: std::iter::once(&example.text_a)
-            .chain(&example.text_b)
-            .cloned()
-            .collect(),
-        tokens: Vec::new(),
-        token_type_ids: Vec::new(),
-    };
-    if let Some(tokenizer) = tokenizer {
-        let encoded = tokenizer.encode(&example.text_a, example.text_b.as_deref(), max_length)?;
-        first.tokens = encoded
-            .input_ids
-            .iter()
-            .map(|id| tokenizer.token(*id).unwrap_or_else(|| format!("<{id}>")))
-            .collect();
-        first.token_type_ids = encoded.token_type_ids;
-    }
-    Ok(first)
-}
-
-fn notes(spec: &TaskSpec, found: &TaskCheck) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (split, path) in &found.absent {
-        notes.push(format!("{split}: {} is not there", path.display()));
-    }
-    if !spec.files.contains_key("train") {
-        notes.push("no split `train`: the task can be evaluated, not trained".to_owned());
-    }
-    for (split, summary) in &found.splits {
-        if summary.skipped_rows > 0 {
-            notes.push(format!(
-                "{split}: {} malformed row(s) left out, as the task file says",
-                summary.skipped_rows
-            ));
-        }
-        if summary.skipped_labels > 0 {
-            notes.push(format!(
-                "{split}: {} row(s) left out for their label, as the task file says",
-                summary.skipped_labels
-            ));
-        }
-        if summary.empty_texts > 0 {
-            notes.push(format!(
-                "{split}: {} text(s) without a single character",
-                summary.empty_texts
-            ));
-        }
-        for LabelCount { label, count } in &summary.labels {
-            if *count == 0 && summary.examples > 0 {
-                notes.push(format!("{split}: label `{label}` does not occur"));
+        self.unlabelled = labels::unlabelled(examples);
+        self.scores = Scores::of(examples);
+        self.words = Words::of(examples);
+        self.questions = Questions::of(examples);
+        self.mentions = Mentions::of(examples);
+        if let Some(tokenizer) = tokenizer {
+            self.lengths = Lengths::of(tokenizer, examples, max_length)?;
+            if let Some(mentions) = &mut self.mentions {
+                mentions.count_cut(tokenizer, examples, max_length)?;
+            }
+            if self.words.is_some() || self.questions.is_some() {
+                let encoded = tokenizer.encode_for(spec, examples, max_length)?;
+                if let Some(words) = &mut self.words {
+                    words.count_cut(&encoded);
+                }
+                if let Some(questions) = &mut self.questions {
+                    questions.count_windows(&encoded, examples);
+                }
             }
         }
+        for example in examples.iter().take(options.examples) {
+            let first = FirstExample::of(spec, tokenizer, example, max_length)?;
+            self.first.push(first);
+        }
+        Ok(())
     }
-    notes
 }

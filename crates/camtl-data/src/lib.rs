@@ -82,7 +82,7 @@ pub use sampler::{
 };
 pub use task::{
     Column, Fields, FileFormat, MalformedRows, MentionColumns, SplitLayout, SplitSource,
-    Submission, TaskError, TaskKind, TaskSpec,
+    Submission, SubmissionFormat, TaskError, TaskKind, TaskSpec,
 };
 pub use tokenize::{Encoded, PairLayout, TextTokenizer, TokenizerError};
 

@@ -31,8 +31,10 @@
 mod file;
 mod kind;
 mod paths;
+mod submission;
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ use crate::suggest::TomlProblem;
 
 pub use file::TaskFile;
 pub use kind::TaskKind;
+pub use submission::{Submission, SubmissionFormat};
 
 /// Everything that is known about a task before its data is read.
 ///
@@ -309,6 +312,9 @@ pub struct SplitSource {
     /// Treatment of malformed rows, if not the task's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub malformed_rows: Option<MalformedRows>,
+    /// Metrics, if not the task's: diagnostics are scored by measures of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<MetricKind>>,
 }
 
 // Serde hands the field over by reference.
@@ -329,6 +335,7 @@ impl SplitSource {
             fields: None,
             labelled: true,
             malformed_rows: None,
+            metrics: None,
         }
     }
 }
@@ -352,25 +359,6 @@ pub struct SplitLayout {
     pub replace_text_b: BTreeMap<String, String>,
     /// How many tokens apart windows begin.
     pub doc_stride: Option<usize>,
-}
-
-/// Files for the server that scores a task's test splits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Submission {
-    /// File name by split, as the server expects it.
-    pub files: BTreeMap<String, String>,
-    /// The server's spelling of labels it spells otherwise than the data.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Submission {
-    /// The server's spelling of a label name.
-    #[must_use]
-    pub fn spelling<'a>(&'a self, label: &'a str) -> &'a str {
-        self.labels.get(label).map_or(label, String::as_str)
-    }
 }
 
 /// A task file that cannot be used.
@@ -487,6 +475,23 @@ impl TaskSpec {
             replace_text_b: self.replace_text_b.clone(),
             doc_stride: self.doc_stride,
         })
+    }
+
+    /// The task as one of its splits is scored: with the split's own metrics and format where it has some.
+    #[must_use]
+    pub fn of_split(&self, split: &str) -> Cow<'_, Self> {
+        let Some(source) = self.files.get(split) else {
+            return Cow::Borrowed(self);
+        };
+        if source.metrics.is_none() && source.format.is_none() {
+            return Cow::Borrowed(self);
+        }
+        let mut spec = self.clone();
+        if let Some(metrics) = &source.metrics {
+            spec.metrics.clone_from(metrics);
+        }
+        spec.format = source.format.unwrap_or(self.format);
+        Cow::Owned(spec)
     }
 
     /// Whether the task's texts come in pairs.

@@ -191,12 +191,15 @@ fn official_layouts_are_read_by_the_shipped_files() {
         assert_eq!((mnli.len(), mnli[0].label), (3, None), "{split}");
         assert_eq!(mnli[2].key.as_deref(), Some("2"));
     }
-    let ax = read("ax", "dev"); // CRLF
+    let ax = read("mnli", "ax"); // CRLF
     assert_eq!(
         ax.iter().map(|example| example.label).collect::<Vec<_>>(),
         [1, 0, 2].map(class)
     );
-    assert_eq!(read("ax", "test").len(), 3);
+    assert_eq!(
+        shipped("mnli").of_split("ax").metrics,
+        [MetricKind::Matthews]
+    );
 
     for task in ["qnli", "rte"] {
         for split in ["train", "dev"] {
@@ -524,6 +527,12 @@ fn submissions_must_fit_the_task() {
     let cases = [
         ("files = { tset = \"W.tsv\" }", "did you mean `test`"),
         ("files = { test = \"../W.tsv\" }", "without folders"),
+        ("files = { test = \"W.csv\" }", "`W.csv` must end in `.tsv`"),
+        ("files = { test = \"W\" }", "or `.jsonl`"),
+        (
+            "files = { test = \"W.jsonl\" }",
+            "but `fields` has no `key`; name the column",
+        ),
         (
             "files = { test = \"W.tsv\" }\nlabels = { damp = \"x\" }",
             "expected `dry` or `wet`",
@@ -533,6 +542,36 @@ fn submissions_must_fit_the_task() {
         let message = refusal(&with(rest));
         assert!(message.contains(words), "{message}");
     }
+}
+
+#[test]
+fn a_split_may_have_metrics_of_its_own() {
+    let with = |metrics: &str| {
+        TASK.replace(
+            "train = \"train.tsv\"",
+            &format!(
+                "train = \"train.tsv\"\nprobe = {{ path = \"probe.tsv\", metrics = [{metrics}] }}"
+            ),
+        )
+    };
+    let spec = TaskSpec::from_toml(&with("\"matthews\", \"f1\""), "weather.toml").unwrap();
+    assert_eq!(
+        spec.of_split("probe").metrics,
+        [MetricKind::Matthews, MetricKind::F1]
+    );
+    assert_eq!(spec.of_split("train").metrics, [MetricKind::Accuracy]);
+    let written = toml::to_string(&spec).unwrap();
+    assert_eq!(TaskSpec::from_toml(&written, "again").unwrap(), spec);
+    for (metrics, words) in [
+        ("", "files.probe: `metrics` is empty"),
+        ("\"pearson\"", "files.probe: metric `pearson` does not fit"),
+        ("\"em\"", "files.probe: metric `em` does not fit"),
+    ] {
+        let message = refusal(&with(metrics));
+        assert!(message.contains(words), "{message}");
+    }
+    let unknown = refusal(&with("\"acuracy\""));
+    assert!(unknown.contains("did you mean `accuracy`"), "{unknown}");
 }
 
 #[test]

@@ -126,13 +126,12 @@ pub(crate) fn evaluate_indices(
         }
     };
     let answers: Vec<Answer> = outputs.into_iter().map(|output| output.answer).collect();
-    let metrics = score_examples(&dataset.spec, examples, indices, &answers).map_err(|source| {
-        TrainError::Metric {
+    let metrics = score_examples(&dataset.spec.of_split(split), examples, indices, &answers)
+        .map_err(|source| TrainError::Metric {
             task: task.clone(),
             split: split.to_owned(),
             source,
-        }
-    })?;
+        })?;
     Ok(Some(TaskScores {
         task: task.clone(),
         split: split.to_owned(),

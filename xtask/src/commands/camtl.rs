@@ -25,7 +25,10 @@ pub(super) const PASSED_ON: [(&str, &str); 11] = [
     ),
     ("eval", "metrics of a trained run, per task"),
     ("predict", "label text, standard input to standard output"),
-    ("submit", "write the GLUE server's prediction files"),
+    (
+        "submit",
+        "write the prediction files of the GLUE and SuperGLUE servers",
+    ),
     ("params", "count parameters from shapes alone"),
     ("report", "compare runs"),
     ("task", "check a task file with its data"),

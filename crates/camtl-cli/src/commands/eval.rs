@@ -1,5 +1,6 @@
 //! `camtl eval`: every metric of every task of a run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use camtl_data::metrics::{ScoreTable, task_sigma};
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
     let tasks = run.task_indices(&args.tasks)?;
     let mut table = ScoreTable::new();
     let mut examples = BTreeMap::new();
-    let mut evaluated: Vec<&TaskSpec> = Vec::new();
+    let mut evaluated: Vec<Cow<'_, TaskSpec>> = Vec::new();
     for task in tasks {
         let spec = &run.specs[task];
         let splits = splits(spec, &args.split);
@@ -49,7 +50,8 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
             *examples.entry(spec.name.clone()).or_insert(0) += result.examples;
             add_scores(&mut table, &result, &args.split);
         }
-        evaluated.push(spec);
+        // Its first metric is the one that counts in the average.
+        evaluated.push(spec.of_split(&args.split));
     }
     if evaluated.is_empty() {
         return Err(Failure::usage(anyhow::anyhow!(
@@ -59,7 +61,8 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
         ))
         .hint("--split names one, e.g. --split dev"));
     }
-    let average = summary::average(&table, &evaluated, run.config.eval.glue_average);
+    let specs: Vec<&TaskSpec> = evaluated.iter().map(AsRef::as_ref).collect();
+    let average = summary::average(&table, &specs, run.config.eval.glue_average);
     let sigma = task_sigma(&table)?;
     if args.json {
         let report = json!({
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
         });
         output::result(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        let order: Vec<&str> = evaluated.iter().map(|spec| spec.name.as_str()).collect();
+        let order: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         output::result(&scores::table(&table, &order, average, Some(sigma)))?;
     }
     Ok(SUCCESS)

@@ -8,7 +8,7 @@ use super::question_answering::{squad_v1_scores, squad_v2_scores};
 use super::record::record_scores;
 use super::winogender::gender_parity;
 use super::{MetricKind, Predictions, References, compute};
-use crate::answers::{Answer, AnswerError, RowsOf, check_count, merged, misfit};
+use crate::answers::{Answer, AnswerError, RowsOf, check_count, merged, misfit, query_answers};
 use crate::encoded::EncodedSplit;
 use crate::reader::{Details, Example, Label};
 use crate::task::{FileFormat, TaskKind, TaskSpec};
@@ -239,29 +239,12 @@ impl Job<'_> {
         ])
     }
 
-    /// Of each query the entity that is most probably right; of equal ones the first.
     fn record(&self) -> Result<Values, AnswerError> {
-        let rows = RowsOf::new(self.spec, self.split)?;
-        let probabilities = self.predicted(|answer| match answer {
-            Answer::Class { probabilities, .. } => probabilities.get(1).copied(),
-            _ => None,
-        })?;
-        let mut best: BTreeMap<u64, (f32, usize)> = BTreeMap::new();
-        for ((group, index), probability) in
-            self.groups().iter().zip(self.indices).zip(probabilities)
-        {
-            let first = best.entry(*group).or_insert((probability, *index));
-            if probability > first.0 {
-                *first = (probability, *index);
-            }
-        }
-        let (mut entities, mut gold) = (Vec::new(), Vec::new());
-        for (_, index) in best.values() {
-            if let Details::Candidate(candidate) = &rows.row(*index).details {
-                entities.push(candidate.entity.as_str());
-                gold.push(candidate.answers.to_vec());
-            }
-        }
+        let found = query_answers(self.spec, self.split, self.indices, self.answers)?;
+        let (entities, gold): (Vec<String>, Vec<Vec<String>>) = found
+            .into_iter()
+            .map(|answer| (answer.entity, answer.accepted.to_vec()))
+            .unzip();
         let scores = record_scores(&entities, &gold)?;
         Ok(vec![
             (MetricKind::ExactMatch, scores.exact_match),

@@ -254,6 +254,7 @@ impl<'de> Deserialize<'de> for SplitSource {
                     fields: table.fields,
                     labelled: table.labelled,
                     malformed_rows: table.malformed_rows,
+                    metrics: table.metrics,
                 })
             }
         }
@@ -273,6 +274,7 @@ struct SplitTable {
     #[serde(default = "yes")]
     labelled: bool,
     malformed_rows: Option<MalformedRows>,
+    metrics: Option<Vec<MetricKind>>,
 }
 
 impl<'de> Deserialize<'de> for Column {

@@ -1,13 +1,13 @@
 //! What the types of a task cannot rule out.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path};
+use std::path::Component;
 
 use super::{Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec};
 use crate::metrics::MetricKind;
 use crate::metrics::entities::entities;
 use crate::reader::TextSide;
-use crate::suggest::{nearest, one_of};
+use crate::suggest::one_of;
 
 impl TaskSpec {
     /// Checks what the types cannot: names, labels, ranges, metrics against the kind, columns against the format.
@@ -31,7 +31,7 @@ impl TaskSpec {
         name_problem("name", &self.name)
             .into_iter()
             .chain(self.kind_problem())
-            .chain(self.metrics_problem())
+            .chain(self.metrics_problem(&self.metrics, self.format))
             .chain(self.skip_labels_problem())
             .chain(self.folder_problem())
             .chain(self.settings_problem())
@@ -107,7 +107,12 @@ impl TaskSpec {
                 return Some(format!("`labels` names `{label}` twice"));
             }
         }
-        if !self.metrics.contains(&MetricKind::EntityF1) {
+        let of_splits = self
+            .files
+            .values()
+            .filter_map(|split| split.metrics.as_ref());
+        let mut metrics = self.metrics.iter().chain(of_splits.flatten());
+        if !metrics.any(|metric| *metric == MetricKind::EntityF1) {
             return None;
         }
         if labels[0] != "O" {
@@ -121,8 +126,9 @@ impl TaskSpec {
         })
     }
 
-    fn metrics_problem(&self) -> Option<String> {
-        if self.metrics.is_empty() {
+    /// Metrics against the kind, and against a format of the files.
+    fn metrics_problem(&self, metrics: &[MetricKind], format: FileFormat) -> Option<String> {
+        if metrics.is_empty() {
             return Some(
                 "`metrics` is empty; name at least one (the first drives early stopping)"
                     .to_owned(),
@@ -132,13 +138,13 @@ impl TaskSpec {
             one_of(
                 MetricKind::ALL
                     .iter()
-                    .filter(|metric| metric.fits(&self.kind, self.format))
+                    .filter(|metric| metric.fits(&self.kind, format))
                     .map(|metric| metric.name()),
             )
         };
         let mut seen = BTreeSet::new();
-        for metric in &self.metrics {
-            if !metric.fits(&self.kind, self.format) {
+        for metric in metrics {
+            if !metric.fits(&self.kind, format) {
                 return Some(format!(
                     "metric `{metric}` does not fit {}; use {}",
                     self.kind.name(),
@@ -167,6 +173,12 @@ impl TaskSpec {
         }
         let layout = self.layout(split)?;
         if let Some(problem) = self.format_problem(layout.format) {
+            return Some(format!("files.{split}: {problem}"));
+        }
+        let own_metrics = source.metrics.as_deref();
+        if let Some(problem) =
+            own_metrics.and_then(|metrics| self.metrics_problem(metrics, layout.format))
+        {
             return Some(format!("files.{split}: {problem}"));
         }
         if layout.format.own_fields().is_some() {
@@ -324,36 +336,6 @@ impl TaskSpec {
         }
         if !self.replace_text_b.is_empty() && self.fields.text_b.is_none() {
             return Some("`replace_text_b` is given, but there is no `text_b`".to_owned());
-        }
-        None
-    }
-
-    fn submission_problem(&self) -> Option<String> {
-        let submission = self.submission.as_ref()?;
-        for (split, name) in &submission.files {
-            if !self.files.contains_key(split) {
-                let hint = nearest(split, self.files.keys().map(String::as_str))
-                    .map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
-                return Some(format!(
-                    "submission.files names split `{split}`, which is not among `files`{hint}"
-                ));
-            }
-            let plain = Path::new(name)
-                .file_name()
-                .is_some_and(|file| file == name.as_str());
-            if !plain {
-                return Some(format!(
-                    "submission.files.{split}: `{name}` must be a file name without folders"
-                ));
-            }
-        }
-        for label in submission.labels.keys() {
-            if self.label_index(label).is_none() {
-                return Some(format!(
-                    "submission.labels spells `{label}`, which is not a label; expected {}",
-                    one_of(self.kind.labels())
-                ));
-            }
         }
         None
     }

@@ -125,6 +125,34 @@ impl TextTokenizer {
         Ok(encoded)
     }
 
+    /// How many of an example's mentions lose tokens to the maximum length.
+    pub(crate) fn mentions_cut(
+        &self,
+        example: &Example,
+        max_length: usize,
+    ) -> Result<u64, TokenizerError> {
+        let Details::Mentions(mentions) = &example.details else {
+            return Ok(0);
+        };
+        let room = self.room(max_length, example.text_b.is_some())?;
+        let a = self.placed_pieces(&example.text_a, "the first text")?;
+        let b = (example.text_b.as_deref())
+            .map(|text| self.placed_pieces(text, "the second text"))
+            .transpose()?;
+        let b_length = b.as_ref().map_or(0, |pieces| pieces.ids.len());
+        let (kept_a, kept_b) = longest_first(a.ids.len(), b_length, room);
+        let mut cut = 0;
+        for Mention { side, range } in mentions {
+            let (pieces, kept) = match (side, &b) {
+                (TextSide::B, Some(b)) => (b, kept_b),
+                _ => (&a, kept_a),
+            };
+            let whole = pieces.covering(0..pieces.ids.len(), range);
+            cut += u64::from(pieces.covering(0..kept, range) != whole);
+        }
+        Ok(cut)
+    }
+
     /// Tokens of text in a sequence of at most `max_length`.
     pub(super) fn room(&self, max_length: usize, pair: bool) -> Result<usize, TokenizerError> {
         let special = self.layout.num_special(pair);
