@@ -294,12 +294,8 @@ pub(crate) fn merged(
                 return Err(misfit(spec, index, answer, "spans"));
             };
             null = null.min(*null_score);
-            let window = windows.get(number);
-            if window.is_some_and(|window| window.places.is_empty()) {
-                continue;
-            }
             for candidate in candidates {
-                let place = window
+                let place = (windows.get(number))
                     .and_then(|window| place_of(window, candidate.start, candidate.end))
                     .filter(|place| context.get(place.clone()).is_some());
                 let Some(place) = place else {

@@ -217,9 +217,7 @@ impl TextTokenizer {
             let answer = (answers.iter()).find(|(from, to)| start <= *from && *to < end);
             let token = |piece: usize| (first + piece - start) as i32;
             let (from, to) = answer.map_or((0, 0), |(from, to)| (token(*from), token(*to)));
-            // Nothing of an empty context is asked: what stands for it is the special token behind it, which no answer
-            // can hold.
-            encoded.extra = vec![from, to, token(start), token(end.max(start + 1) - 1)];
+            encoded.extra = vec![from, to, token(start), token(end - 1)];
             windows.push(Window {
                 encoded,
                 first,

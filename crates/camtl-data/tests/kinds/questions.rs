@@ -1,6 +1,7 @@
 //! Questions on a context.
 
-use camtl_data::{Details, Label, TaskSpec};
+use camtl_data::answers::span_answers;
+use camtl_data::{Answer, Details, Label, SpanCandidate, TaskSpec};
 
 use super::{encoded, encoded_like, problem, spec, tokens};
 
@@ -221,4 +222,24 @@ fn files_packed_with_gzip_are_read() {
     std::fs::write(dir.path().join("train.jsonl"), encoder.finish().unwrap()).unwrap();
     let rows = camtl_data::read_split(&mrqa(), dir.path(), "train").unwrap();
     assert_eq!(rows[0].text_b.as_deref(), Some("a b"));
+}
+
+#[test]
+fn an_empty_context_has_an_empty_answer() {
+    let file = r#"{"data": [{"paragraphs": [{"context": "", "qas": [{"id": "q", "question": "who ?", "answers": []}]}]}]}"#;
+    let spec = squad("no_answer = true");
+    let (_, split) = encoded(&spec, file, 32);
+    assert_eq!(tokens(&split, 0), "[CLS] who ? [SEP] [UNK] [SEP]");
+    assert_eq!(split.get(0).extra, [0, 0, 4, 4]);
+    let best = vec![SpanCandidate {
+        start: 4,
+        end: 4,
+        score: 3.0,
+    }];
+    let said = Answer::Span {
+        best,
+        null_score: -1.0,
+    };
+    let found = span_answers(&spec, &split, &[0], &[said]).unwrap();
+    assert_eq!((found[0].text.as_str(), found[0].end), ("", 0));
 }
