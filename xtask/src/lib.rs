@@ -22,6 +22,7 @@ pub mod error;
 pub mod fetch;
 pub mod file_lock;
 pub mod hash;
+pub mod hub;
 pub mod kernels;
 pub mod libtorch;
 pub mod models;

@@ -67,8 +67,8 @@ fn bad_usage_exits_with_two_and_says_what_is_possible() {
             "no such folder",
         ),
         (
-            &["download", "glue", "--source", "hub"],
-            "belongs to `download model`",
+            &["download", "superglue", "--source", "hub"],
+            "only glue is",
         ),
     ] {
         let output = xtask(Path::new("/tmp"))

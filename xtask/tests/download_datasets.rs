@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{Answer, Server, sha256, stderr, tree, xtask, zip_of};
 use tempfile::TempDir;
 use xtask::datasets::catalogue::{Collection, DataSet, Recipe, Source};
-use xtask::datasets::obtain::{self, Options, Origin};
+use xtask::datasets::obtain::{self, Form, Options, Origin};
 use xtask::error::render;
 use xtask::fetch::Fetcher;
 
@@ -66,6 +66,7 @@ fn toy(zip: &[u8]) -> Collection {
 fn run(collection: &Collection, data: &Path, origin: Origin, unpinned: bool) -> Result<(), String> {
     let options = Options {
         data: data.to_path_buf(),
+        form: Form::Official,
         origin,
         unpinned,
         only: Vec::new(),
@@ -382,4 +383,25 @@ fn the_command_downloads_glue_from_a_mirror() {
         "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t30\t31\tone\ttwo\n"
     );
     assert_eq!(fs::read(glue.join("RTE/dev.tsv")).expect("dev"), b"d");
+}
+
+#[test]
+fn options_that_do_not_go_together_are_told() {
+    let dir = TempDir::new().expect("a folder");
+    let refused = |arguments: &[&str], words: &str| {
+        let output = xtask(dir.path())
+            .arg("download")
+            .args(arguments)
+            .output()
+            .expect("started");
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    };
+    refused(&["superglue", "--source", "hub"], "only glue is");
+    refused(&["glue", "--source", "pypi"], "no such source `pypi`");
+    refused(&["glue", "--revision", "main"], "--revision belongs to");
+    refused(
+        &["glue", "--source", "hub", "--unpinned"],
+        "--unpinned does not go with",
+    );
 }

@@ -274,6 +274,8 @@ pub enum RowProblem {
     },
     /// A question or query without an accepted answer.
     NoAnswer,
+    /// A passage with queries, but without an entity that could answer them.
+    NoEntities,
     /// A query without the gap that entities are put into.
     NoGap {
         /// What marks it.
@@ -375,6 +377,9 @@ impl fmt::Display for RowProblem {
             ),
             Self::NoAnswer => f.write_str(
                 "no accepted answer; where questions may have none, write `no_answer = true` in the task file (kind `span`); a split without answers is marked `labelled = false`"
+            ),
+            Self::NoEntities => f.write_str(
+                "the passage marks no entity, so nothing could answer its queries; mend the row",
             ),
             Self::NoGap { gap } => write!(f, "the query has no `{gap}` to put an entity into"),
         }

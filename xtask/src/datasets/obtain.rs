@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::catalogue::{Collection, DataSet, Recipe, Source};
 use super::folder::{self, Offer};
 use super::mrpc;
+use super::parquet::{Parquet, ParquetSource};
 use super::record::{self, Entry, SourceEntry};
 use crate::archive::{self, Archive, Limits};
 use crate::disk::{self, writing};
@@ -54,11 +55,22 @@ impl Origin {
     }
 }
 
+/// What is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// The archives and files that the catalogue names.
+    Official,
+    /// Parquet files, which become the official tables (GLUE).
+    Parquet(Parquet),
+}
+
 /// What to obtain and how.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The data folder; collections become folders in it.
     pub data: PathBuf,
+    /// What is fetched.
+    pub form: Form,
     /// Where the files come from.
     pub origin: Origin,
     /// Accept files whose SHA-256 differs from the pinned one, and only note it.
@@ -101,6 +113,10 @@ pub fn collection(
         &work.join(format!("{}.lock", collection.name)),
         &format!("another process is downloading {}", collection.name),
     )?;
+    let parquet = match &options.form {
+        Form::Official => None,
+        Form::Parquet(parquet) => Some(ParquetSource::new(parquet, &options.origin, fetcher)),
+    };
     let mut incomplete = Vec::new();
     for set in sets {
         let target = options.data.join(set.folder);
@@ -111,6 +127,7 @@ pub fn collection(
         let missing = obtain(
             set,
             options,
+            parquet.as_ref(),
             fetcher,
             &work,
             &options.data.join(collection.folder),
@@ -141,6 +158,7 @@ pub fn collection(
 fn obtain(
     set: &DataSet,
     options: &Options,
+    parquet: Option<&ParquetSource<'_>>,
     fetcher: &Fetcher,
     work: &Path,
     record_folder: &Path,
@@ -150,6 +168,10 @@ fn obtain(
     writing(fs::create_dir_all(&staged), &staged)?;
     let mut entry = Entry::default();
     let result = (|| {
+        if let Some(parquet) = parquet {
+            parquet.fill(set.name, &work.join(set.folder), &staged, &mut entry)?;
+            return Ok(Vec::new());
+        }
         let (sources, missing) = match &options.origin {
             Origin::Folder(folder) => match folder::look(folder, set) {
                 Offer::Sources(paths) => {
@@ -275,7 +297,7 @@ fn mirror_name(set: &DataSet, source: &Source) -> String {
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
-fn note_local(path: &Path) -> anyhow::Result<SourceEntry> {
+pub(super) fn note_local(path: &Path) -> anyhow::Result<SourceEntry> {
     let file = fs::File::open(path).with_context(|| format!("cannot open {}", shown(path)))?;
     let (sha256, bytes) =
         hash::of_reader(file).with_context(|| format!("cannot read {}", shown(path)))?;

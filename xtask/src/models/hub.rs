@@ -1,8 +1,6 @@
 //! A model's files from the Hugging Face hub, a mirror of it, or a folder.
 //!
-//! The hub's list of files is read first: it says which weights there are, resolves the branch or tag
-//! to a commit (so that all files belong together) and gives the SHA-256 of large files, which are
-//! then checked. `HF_ENDPOINT` names another hub; `HF_TOKEN` opens gated and private models.
+//! The hub's list of files ([`crate::hub`]) says which weights there are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +13,9 @@ use super::Options;
 use crate::datasets::record::{Entry, SourceEntry};
 use crate::datasets::{folder, obtain::Origin};
 use crate::disk::{self, writing};
-use crate::error::{failure, usage};
+use crate::error::failure;
 use crate::fetch::{Fetcher, Request};
+use crate::hub::{Hub, Kind, Repository};
 use crate::workspace::{human_bytes, shown};
 
 /// Files that are taken if the model has them.
@@ -31,29 +30,6 @@ const OPTIONAL: [&str; 6] = [
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-
-/// A small file's largest size: lists and indexes, not weights.
-const SMALL: u64 = 32 << 20;
-
-/// What the hub says of a model at a revision.
-#[derive(Debug, Deserialize)]
-struct Listing {
-    sha: Option<String>,
-    #[serde(default)]
-    siblings: Vec<Sibling>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sibling {
-    rfilename: String,
-    size: Option<u64>,
-    lfs: Option<Lfs>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Lfs {
-    sha256: Option<String>,
-}
 
 /// The shards of a model too large for one file.
 #[derive(Debug, Deserialize)]
@@ -70,47 +46,16 @@ pub(super) fn fill(options: &Options, staged: &Path, fetcher: &Fetcher) -> anyho
     }
 }
 
-/// `HF_ENDPOINT` or the hub itself.
-fn endpoint() -> String {
-    std::env::var("HF_ENDPOINT")
-        .ok()
-        .filter(|e| !e.trim().is_empty())
-        .map_or_else(
-            || "https://huggingface.co".into(),
-            |e| e.trim().trim_end_matches('/').to_owned(),
-        )
-}
-
-fn token() -> Option<String> {
-    std::env::var("HF_TOKEN")
-        .ok()
-        .map(|t| t.trim().to_owned())
-        .filter(|t| !t.is_empty())
-}
-
 fn from_hub(options: &Options, staged: &Path, fetcher: &Fetcher) -> anyhow::Result<Entry> {
-    let (id, revision, endpoint, token) = (&options.id, &options.revision, endpoint(), token());
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
-    if revision.is_empty() || !revision.bytes().all(fits) {
-        return Err(usage(
-            format!("`{revision}` is no revision"),
-            "give a branch, tag or commit, e.g. main, v1.0 or refs/pr/1",
-        ));
-    }
-    let encoded = revision.replace('/', "%2F");
-    let url = format!("{endpoint}/api/models/{id}/revision/{encoded}?blobs=true");
-    let listing: Listing = fetcher
-        .text(&url, token.as_deref(), SMALL)
-        .and_then(|text| {
-            serde_json::from_str(&text).with_context(|| format!("{url} answered no list of files"))
-        })
-        .with_context(|| format!("cannot list the files of {id} at {revision}"))?;
-    let commit = listing.sha.clone().unwrap_or(encoded);
-    let names: BTreeSet<&str> = listing
-        .siblings
-        .iter()
-        .map(|s| s.rfilename.as_str())
-        .collect();
+    let id = &options.id;
+    let hub = Repository::list(
+        &Hub::from_environment(),
+        Kind::Model,
+        id,
+        &options.revision,
+        fetcher,
+    )?;
+    let names = hub.names();
     let mut wanted: Vec<String> = vec![required(id, &names, "config.json")?];
     wanted.extend(
         OPTIONAL
@@ -124,59 +69,26 @@ fn from_hub(options: &Options, staged: &Path, fetcher: &Fetcher) -> anyhow::Resu
     {
         return Err(no_vocabulary(id));
     }
-    let address = |name: &str| format!("{endpoint}/{id}/resolve/{commit}/{name}");
     let mut entry = Entry::default();
-    let mut get = |name: &str| {
-        let sibling = listing.siblings.iter().find(|s| s.rfilename == name);
-        let request = Request {
-            url: address(name),
-            destination: staged.join(name),
-            sha256: sibling.and_then(|s| s.lfs.as_ref()?.sha256.clone()),
-            bytes: sibling.and_then(|s| s.size),
-            token: token.clone(),
-        };
-        fetch_noting(&request, fetcher, &mut entry)
-    };
     if names.contains(SINGLE) {
         wanted.push(SINGLE.to_owned());
     } else if names.contains(INDEX) {
-        get(INDEX)?;
+        hub.fetch(INDEX, &staged.join(INDEX), fetcher, &mut entry)?;
         wanted.extend(shards(&staged.join(INDEX))?);
     } else {
         return Err(no_safetensors(id, &names));
     }
-    let total: u64 = listing
-        .siblings
-        .iter()
-        .filter(|s| wanted.contains(&s.rfilename))
-        .filter_map(|s| s.size)
-        .sum();
+    let total = hub.bytes_of(&wanted);
     disk::require_free(staged, total, id)?;
     eprintln!(
-        "{id}: downloading {} from {endpoint} at {}",
+        "{id}: downloading {} from {}",
         human_bytes(total),
-        short(&commit)
+        hub.place()
     );
     for name in &wanted {
-        get(name)?;
+        hub.fetch(name, &staged.join(name), fetcher, &mut entry)?;
     }
     Ok(entry)
-}
-
-fn short(commit: &str) -> &str {
-    commit.get(..12).unwrap_or(commit)
-}
-
-/// Fetches one file and notes where it came from.
-fn fetch_noting(request: &Request, fetcher: &Fetcher, entry: &mut Entry) -> anyhow::Result<()> {
-    let fetched = fetcher.fetch(request)?;
-    entry.sources.push(SourceEntry {
-        from: request.url.clone(),
-        sha256: fetched.sha256,
-        bytes: fetched.bytes,
-        verified: request.sha256.is_some(),
-    });
-    Ok(())
 }
 
 /// `BASE/config.json`, ...: any server that has the files under their names.

@@ -89,6 +89,15 @@ pub(super) fn for_each_row(
                 continue;
             }
         };
+        if entities.is_empty() && !parsed.qas.is_empty() {
+            let column = "`/passage/entities`".to_owned();
+            each(Err(source.error(
+                line,
+                Some(column),
+                RowProblem::NoEntities,
+            )))?;
+            continue;
+        }
         let passage = parsed.passage.text.replace(HIGHLIGHT, POINT);
         for (number, query) in parsed.qas.iter().enumerate() {
             let group = queries;

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::loader::Loader;
-use super::state::Setup;
+use super::state::{Progress, Setup};
 use super::{DataUsage, ExampleRef, Sampler, SamplerError, Scorer, Selection};
 use crate::random::Stream;
 
@@ -15,27 +14,24 @@ pub(super) trait TaskLaw: Send {
 
 /// Draws a task by a [`TaskLaw`], then the next batch of that task's loader.
 pub(super) struct ByTask<L> {
-    setup: Setup,
+    progress: Progress,
     law: L,
-    loaders: Vec<Loader>,
     draws: Stream,
-    usage: DataUsage,
 }
 
 impl<L: TaskLaw> ByTask<L> {
     pub(super) fn new(setup: Setup, law: L) -> Self {
         Self {
-            loaders: setup.task_loaders(),
             draws: Stream::new(setup.seed, "sampler/task"),
-            usage: DataUsage::new(&setup.tasks),
             law,
-            setup,
+            progress: Progress::new_by_task(setup),
         }
     }
 
     fn draw_task(&mut self) -> usize {
-        let step = self.usage.steps();
+        let step = self.progress.usage.steps();
         let weights: Vec<f64> = self
+            .progress
             .setup
             .tasks
             .iter()
@@ -60,12 +56,12 @@ fn draw_weighted(weights: &[f64], point: f64) -> usize {
 
 impl<L: TaskLaw> Sampler for ByTask<L> {
     fn name(&self) -> &'static str {
-        self.setup.config.name()
+        self.progress.setup.config.name()
     }
 
     fn next_batch(&mut self, _scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
         let task = self.draw_task();
-        let examples: Vec<ExampleRef> = self.loaders[task]
+        let examples: Vec<ExampleRef> = self.progress.loaders[task]
             .next_batch()
             .iter()
             .map(|index| ExampleRef {
@@ -73,13 +69,7 @@ impl<L: TaskLaw> Sampler for ByTask<L> {
                 index: *index,
             })
             .collect();
-        self.usage.record(&examples, 0);
-        Ok(Selection {
-            examples,
-            scores: None,
-            candidates: 0,
-            mean_uncertainty: vec![None; self.setup.tasks.len()],
-        })
+        Ok(self.progress.unscored(examples))
     }
 
     fn uses_scorer(&self) -> bool {
@@ -87,24 +77,18 @@ impl<L: TaskLaw> Sampler for ByTask<L> {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        self.setup.steps_per_epoch
+        self.progress.setup.steps_per_epoch
     }
 
     fn usage(&self) -> &DataUsage {
-        &self.usage
+        &self.progress.usage
     }
 
     fn state(&self) -> Value {
-        self.setup
-            .save(&self.loaders, Some(&self.draws), &self.usage)
+        self.progress.state(Some(&self.draws))
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        let saved = self.setup.read(state, &self.usage)?;
-        let loaders = self.setup.loaders_at(&self.loaders, &saved.loaders)?;
-        self.draws = self.setup.draws_at(&self.draws, saved.draws.as_ref())?;
-        self.loaders = loaders;
-        self.usage = saved.usage;
-        Ok(())
+        self.progress.restore(state, Some(&mut self.draws))
     }
 }

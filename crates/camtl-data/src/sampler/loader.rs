@@ -9,6 +9,8 @@ use crate::random::{Stream, StreamState};
 /// (the released code's loaders do not drop it); the next request starts a new pass in a new order.
 #[derive(Clone, Debug)]
 pub(super) struct Loader {
+    /// What errors call it.
+    name: String,
     size: u32,
     batch_size: usize,
     stream: Stream,
@@ -28,8 +30,9 @@ pub(super) struct LoaderState {
 }
 
 impl Loader {
-    pub(super) fn new(size: u32, batch_size: usize, stream: Stream) -> Self {
+    pub(super) fn new(name: String, size: u32, batch_size: usize, stream: Stream) -> Self {
         let mut loader = Self {
+            name,
             size,
             batch_size,
             shuffled_from: stream.state(),
@@ -66,8 +69,9 @@ impl Loader {
         }
     }
 
-    /// A loader like this one at `state`. `what` names it in errors.
-    pub(super) fn at(&self, state: &LoaderState, what: &str) -> Result<Self, SamplerError> {
+    /// A loader like this one at `state`.
+    pub(super) fn at(&self, state: &LoaderState) -> Result<Self, SamplerError> {
+        let what = &self.name;
         if state.position > self.size as usize {
             return Err(SamplerError::State {
                 reason: format!(
@@ -87,7 +91,7 @@ impl Loader {
             Stream::from_state(&state.shuffled_from).map_err(|error| SamplerError::State {
                 reason: format!("{what}: {error}"),
             })?;
-        let mut loader = Self::new(self.size, self.batch_size, stream);
+        let mut loader = Self::new(what.clone(), self.size, self.batch_size, stream);
         loader.position = state.position;
         Ok(loader)
     }

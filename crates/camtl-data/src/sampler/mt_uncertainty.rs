@@ -7,9 +7,8 @@
 use serde_json::Value;
 
 use super::config::resolve_borrowing;
-use super::loader::Loader;
 use super::score;
-use super::state::Setup;
+use super::state::{Progress, Setup};
 use super::{
     DataUsage, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig, SamplerError, Scorer,
     Selection, TaskInfo, UncertaintyForm,
@@ -17,15 +16,13 @@ use super::{
 use crate::random::Stream;
 
 pub(super) struct MtUncertainty {
-    setup: Setup,
+    progress: Progress,
     form: UncertaintyForm,
     regression: RegressionUncertainty,
     /// `(from, to)` positions in the task list.
     borrowing: Vec<(u32, u32)>,
-    loaders: Vec<Loader>,
     /// Draws the batch where no candidate has any uncertainty.
     draws: Stream,
-    usage: DataUsage,
 }
 
 /// Scores of all candidates and the task means they came from.
@@ -67,16 +64,15 @@ impl MtUncertainty {
             form,
             regression,
             borrowing,
-            loaders: setup.task_loaders(),
             draws: Stream::new(setup.seed, "sampler/mt-uncertainty/uninformative"),
-            usage: DataUsage::new(&setup.tasks),
-            setup,
+            progress: Progress::new_by_task(setup),
         })
     }
 
     fn draw_candidates(&mut self) -> Vec<ExampleRef> {
-        let mut candidates = Vec::with_capacity(self.setup.batch_size * self.loaders.len());
-        for (task, loader) in self.loaders.iter_mut().enumerate() {
+        let mut candidates =
+            Vec::with_capacity(self.progress.setup.batch_size * self.progress.loaders.len());
+        for (task, loader) in self.progress.loaders.iter_mut().enumerate() {
             candidates.extend(loader.next_batch().iter().map(|index| ExampleRef {
                 task: task as u32,
                 index: *index,
@@ -91,7 +87,7 @@ impl MtUncertainty {
 
     /// Applies the formula to checked raw scores.
     fn combine(&self, tasks: &[u32], raw: &[f32]) -> Scored {
-        let infos = &self.setup.tasks;
+        let infos = &self.progress.setup.tasks;
         // What a regression without uncertainty of its own is given must not enter any mean.
         let raw: Vec<f64> = tasks
             .iter()
@@ -147,7 +143,11 @@ impl MtUncertainty {
     }
 
     fn check_scores(&self, candidates: &[ExampleRef], raw: &[f32]) -> Result<(), SamplerError> {
-        let name = |candidate: &ExampleRef| self.setup.tasks[candidate.task as usize].name.clone();
+        let name = |candidate: &ExampleRef| {
+            self.progress.setup.tasks[candidate.task as usize]
+                .name
+                .clone()
+        };
         if raw.len() != candidates.len() {
             let affected = &candidates[raw.len().min(candidates.len() - 1)];
             return Err(SamplerError::ScoreCount {
@@ -158,7 +158,7 @@ impl MtUncertainty {
             });
         }
         for (candidate, value) in candidates.iter().zip(raw) {
-            let info = &self.setup.tasks[candidate.task as usize];
+            let info = &self.progress.setup.tasks[candidate.task as usize];
             let limit = if info.regression {
                 1.0
             } else {
@@ -189,7 +189,7 @@ impl MtUncertainty {
 
 impl Sampler for MtUncertainty {
     fn name(&self) -> &'static str {
-        self.setup.config.name()
+        self.progress.setup.config.name()
     }
 
     fn next_batch(&mut self, scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
@@ -201,16 +201,16 @@ impl Sampler for MtUncertainty {
         let selected = if scored.uninformative {
             let mut all: Vec<usize> = (0..candidates.len()).collect();
             self.draws.shuffle(&mut all);
-            all.truncate(self.setup.batch_size);
+            all.truncate(self.progress.setup.batch_size);
             all
         } else {
-            score::top_b(&scored.scores, self.setup.batch_size)
+            score::top_b(&scored.scores, self.progress.setup.batch_size)
         };
         let examples: Vec<ExampleRef> = selected
             .iter()
             .map(|position| candidates[*position])
             .collect();
-        self.usage.record(&examples, candidates.len());
+        self.progress.usage.record(&examples, candidates.len());
         Ok(Selection {
             scores: Some(
                 selected
@@ -221,6 +221,7 @@ impl Sampler for MtUncertainty {
             examples,
             candidates: candidates.len(),
             mean_uncertainty: self
+                .progress
                 .setup
                 .tasks
                 .iter()
@@ -241,24 +242,18 @@ impl Sampler for MtUncertainty {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        self.setup.steps_per_epoch
+        self.progress.setup.steps_per_epoch
     }
 
     fn usage(&self) -> &DataUsage {
-        &self.usage
+        &self.progress.usage
     }
 
     fn state(&self) -> Value {
-        self.setup
-            .save(&self.loaders, Some(&self.draws), &self.usage)
+        self.progress.state(Some(&self.draws))
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        let saved = self.setup.read(state, &self.usage)?;
-        let loaders = self.setup.loaders_at(&self.loaders, &saved.loaders)?;
-        self.draws = self.setup.draws_at(&self.draws, saved.draws.as_ref())?;
-        self.loaders = loaders;
-        self.usage = saved.usage;
-        Ok(())
+        self.progress.restore(state, Some(&mut self.draws))
     }
 }

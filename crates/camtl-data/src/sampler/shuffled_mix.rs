@@ -4,16 +4,15 @@
 use serde_json::Value;
 
 use super::loader::Loader;
-use super::state::Setup;
+use super::state::{Progress, Setup};
 use super::{DataUsage, ExampleRef, Sampler, SamplerError, Scorer, Selection};
 use crate::random::Stream;
 
 pub(super) struct ShuffledMix {
-    setup: Setup,
-    loaders: [Loader; 1],
+    /// With one loader, over the concatenation.
+    progress: Progress,
     /// First position of every task in the concatenation.
     starts: Vec<u32>,
-    usage: DataUsage,
 }
 
 impl ShuffledMix {
@@ -25,23 +24,23 @@ impl ShuffledMix {
             total += task.train_size as u32;
         }
         let stream = Stream::new(setup.seed, "sampler/mix");
+        let name = "the loader of the mixed data".to_owned();
+        let loader = Loader::new(name, total, setup.batch_size, stream);
         Self {
-            loaders: [Loader::new(total, setup.batch_size, stream)],
+            progress: Progress::new(setup, vec![loader]),
             starts,
-            usage: DataUsage::new(&setup.tasks),
-            setup,
         }
     }
 }
 
 impl Sampler for ShuffledMix {
     fn name(&self) -> &'static str {
-        self.setup.config.name()
+        self.progress.setup.config.name()
     }
 
     fn next_batch(&mut self, _scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
         let starts = &self.starts;
-        let examples: Vec<ExampleRef> = self.loaders[0]
+        let examples: Vec<ExampleRef> = self.progress.loaders[0]
             .next_batch()
             .iter()
             .map(|position| {
@@ -52,13 +51,7 @@ impl Sampler for ShuffledMix {
                 }
             })
             .collect();
-        self.usage.record(&examples, 0);
-        Ok(Selection {
-            examples,
-            scores: None,
-            candidates: 0,
-            mean_uncertainty: vec![None; self.setup.tasks.len()],
-        })
+        Ok(self.progress.unscored(examples))
     }
 
     fn uses_scorer(&self) -> bool {
@@ -66,26 +59,18 @@ impl Sampler for ShuffledMix {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        self.setup.steps_per_epoch
+        self.progress.setup.steps_per_epoch
     }
 
     fn usage(&self) -> &DataUsage {
-        &self.usage
+        &self.progress.usage
     }
 
     fn state(&self) -> Value {
-        self.setup.save(&self.loaders, None, &self.usage)
+        self.progress.state(None)
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        let saved = self.setup.read(state, &self.usage)?;
-        let [loader_state] = saved.loaders.as_slice() else {
-            return Err(SamplerError::State {
-                reason: format!("it has {} loaders, this sampler has 1", saved.loaders.len()),
-            });
-        };
-        self.loaders = [self.loaders[0].at(loader_state, "the loader of the mixed data")?];
-        self.usage = saved.usage;
-        Ok(())
+        self.progress.restore(state, None)
     }
 }

@@ -1,10 +1,10 @@
-//! What every sampler shares: what it was built from, and the form in which it is saved.
+//! What every sampler shares: what it was built from, how far it has come, and the form in which it is saved.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::loader::{Loader, LoaderState};
-use super::{DataUsage, SamplerConfig, SamplerError, TaskInfo};
+use super::{DataUsage, ExampleRef, SamplerConfig, SamplerError, Selection, TaskInfo};
 use crate::random::{Stream, StreamState};
 
 /// What a sampler was built from.
@@ -17,41 +17,94 @@ pub(super) struct Setup {
     pub(super) seed: u64,
 }
 
+/// How far a sampler has come.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    pub(super) setup: Setup,
+    pub(super) loaders: Vec<Loader>,
+    pub(super) usage: DataUsage,
+}
+
+impl Progress {
+    /// The beginning.
+    pub(super) fn new(setup: Setup, loaders: Vec<Loader>) -> Self {
+        Self {
+            usage: DataUsage::new(&setup.tasks),
+            loaders,
+            setup,
+        }
+    }
+
+    /// The beginning, with one loader per task, each on its own stream.
+    pub(super) fn new_by_task(setup: Setup) -> Self {
+        let loaders = setup.task_loaders();
+        Self::new(setup, loaders)
+    }
+
+    /// Counts examples that were chosen without asking a scorer.
+    pub(super) fn unscored(&mut self, examples: Vec<ExampleRef>) -> Selection {
+        self.usage.record(&examples, 0);
+        Selection {
+            examples,
+            scores: None,
+            candidates: 0,
+            mean_uncertainty: vec![None; self.setup.tasks.len()],
+        }
+    }
+
+    /// The state, with that of the stream that the sampler draws from.
+    pub(super) fn state(&self, draws: Option<&Stream>) -> Value {
+        self.setup.save(&self.loaders, draws, &self.usage)
+    }
+
+    /// Continues from a state; nothing is changed if it does not belong here.
+    pub(super) fn restore(
+        &mut self,
+        state: &Value,
+        draws: Option<&mut Stream>,
+    ) -> Result<(), SamplerError> {
+        let saved = self.setup.read(state, &self.usage)?;
+        let loaders = loaders_at(&self.loaders, &saved.loaders)?;
+        if let Some(draws) = draws {
+            *draws = draws_at(draws, saved.draws.as_ref())?;
+        }
+        self.loaders = loaders;
+        self.usage = saved.usage;
+        Ok(())
+    }
+}
+
 /// The saved form of every sampler. What it was built from is in it, so that a state cannot continue a different run
 /// unnoticed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SavedState {
+struct SavedState {
     version: u32,
     config: SamplerConfig,
     tasks: Vec<TaskInfo>,
     batch_size: usize,
-    pub(super) loaders: Vec<LoaderState>,
+    loaders: Vec<LoaderState>,
     /// The stream that draws tasks (or whole batches where there is no uncertainty); absent where there is none.
-    pub(super) draws: Option<StreamState>,
-    pub(super) usage: DataUsage,
+    draws: Option<StreamState>,
+    usage: DataUsage,
 }
 
 const STATE_VERSION: u32 = 1;
 
 impl Setup {
-    /// One loader per task, each on its own stream.
-    pub(super) fn task_loaders(&self) -> Vec<Loader> {
+    fn task_loaders(&self) -> Vec<Loader> {
         self.tasks
             .iter()
-            .map(|task| {
+            .enumerate()
+            .map(|(position, task)| {
+                let name = format!("loader {position} (`{}`)", task.name);
                 let stream = Stream::new(self.seed, &format!("sampler/loader/{}", task.name));
-                Loader::new(task.train_size as u32, self.batch_size, stream)
+                Loader::new(name, task.train_size as u32, self.batch_size, stream)
             })
             .collect()
     }
 
-    pub(super) fn save(
-        &self,
-        loaders: &[Loader],
-        draws: Option<&Stream>,
-        usage: &DataUsage,
-    ) -> Value {
+    fn save(&self, loaders: &[Loader], draws: Option<&Stream>, usage: &DataUsage) -> Value {
         let saved = SavedState {
             version: STATE_VERSION,
             config: self.config.clone(),
@@ -66,11 +119,7 @@ impl Setup {
     }
 
     /// Reads a state and checks that it belongs to this setup.
-    pub(super) fn read(
-        &self,
-        state: &Value,
-        usage: &DataUsage,
-    ) -> Result<SavedState, SamplerError> {
+    fn read(&self, state: &Value, usage: &DataUsage) -> Result<SavedState, SamplerError> {
         let error = |reason: String| SamplerError::State { reason };
         if state.is_null() {
             return Err(error(
@@ -119,55 +168,36 @@ impl Setup {
         }
         Ok(saved)
     }
+}
 
-    /// The saved loaders, each made from the one in the same place.
-    pub(super) fn loaders_at(
-        &self,
-        loaders: &[Loader],
-        saved: &[LoaderState],
-    ) -> Result<Vec<Loader>, SamplerError> {
-        if saved.len() != loaders.len() {
-            return Err(SamplerError::State {
-                reason: format!(
-                    "it has {} loaders, this sampler has {}",
-                    saved.len(),
-                    loaders.len()
-                ),
-            });
-        }
-        loaders
-            .iter()
-            .zip(saved)
-            .enumerate()
-            .map(|(position, (loader, state))| {
-                let task = self
-                    .tasks
-                    .get(position)
-                    .map_or("", |task| task.name.as_str());
-                loader.at(state, &format!("loader {position} (`{task}`)"))
-            })
-            .collect()
+/// The saved loaders, each made from the one in the same place.
+fn loaders_at(loaders: &[Loader], saved: &[LoaderState]) -> Result<Vec<Loader>, SamplerError> {
+    if saved.len() != loaders.len() {
+        return Err(SamplerError::State {
+            reason: format!(
+                "it has {} loaders, this sampler has {}",
+                saved.len(),
+                loaders.len()
+            ),
+        });
     }
+    let pairs = loaders.iter().zip(saved);
+    pairs.map(|(loader, state)| loader.at(state)).collect()
+}
 
-    /// The saved stream of draws, checked to be the same stream.
-    pub(super) fn draws_at(
-        &self,
-        draws: &Stream,
-        saved: Option<&StreamState>,
-    ) -> Result<Stream, SamplerError> {
-        let Some(saved) = saved else {
-            return Err(SamplerError::State {
-                reason: "it has no stream of draws; resume from an earlier checkpoint".to_owned(),
-            });
-        };
-        if saved.key != draws.state().key {
-            return Err(SamplerError::State {
-                reason: "it was saved with another seed; resume with the seed of the run"
-                    .to_owned(),
-            });
-        }
-        Stream::from_state(saved).map_err(|cause| SamplerError::State {
-            reason: cause.to_string(),
-        })
+/// The saved stream of draws, checked to be the same stream.
+fn draws_at(draws: &Stream, saved: Option<&StreamState>) -> Result<Stream, SamplerError> {
+    let Some(saved) = saved else {
+        return Err(SamplerError::State {
+            reason: "it has no stream of draws; resume from an earlier checkpoint".to_owned(),
+        });
+    };
+    if saved.key != draws.state().key {
+        return Err(SamplerError::State {
+            reason: "it was saved with another seed; resume with the seed of the run".to_owned(),
+        });
     }
+    Stream::from_state(saved).map_err(|cause| SamplerError::State {
+        reason: cause.to_string(),
+    })
 }

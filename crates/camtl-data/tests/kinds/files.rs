@@ -2,16 +2,12 @@
 
 use camtl_data::TaskSpec;
 
+use super::task;
+
 fn refusal(text: &str) -> String {
     TaskSpec::from_toml(text, "task.toml")
         .unwrap_err()
         .to_string()
-}
-
-fn task(kind: &str, labels: &str, metrics: &str, format: &str, rest: &str) -> String {
-    format!(
-        "name = \"t\"\nkind = \"{kind}\"\n{labels}\nmetrics = [{metrics}]\nformat = \"{format}\"\n{rest}\nfiles = {{ train = \"t\" }}\n"
-    )
 }
 
 #[test]

@@ -25,6 +25,14 @@ pub(crate) fn tokenizer() -> TextTokenizer {
     TextTokenizer::from_vocab(&vocab, false).unwrap()
 }
 
+/// A task file whose split `train` is a file called like its format.
+pub(crate) fn task(kind: &str, labels: &str, metrics: &str, format: &str, rest: &str) -> String {
+    format!(
+        "name = \"t\"\nkind = \"{kind}\"\n{labels}\nmetrics = [{metrics}]\nformat = \"{format}\"\n{rest}\n\
+         files = {{ train = \"train.{format}\" }}\n"
+    )
+}
+
 pub(crate) fn spec(text: &str) -> TaskSpec {
     TaskSpec::from_toml(text, "task.toml").unwrap()
 }

@@ -2,44 +2,30 @@
 
 use camtl_data::{Label, TaskSpec};
 
-use super::{encoded, problem, spec, tokens};
+use super::{encoded, problem, spec, task, tokens};
+
+/// Two labels for the mentions that `fields` says where to find.
+fn pair(fields: &str) -> TaskSpec {
+    spec(&task(
+        "span-pair",
+        "labels = [\"false\", \"true\"]",
+        "\"accuracy\"",
+        "jsonl",
+        &format!("fields = {{ label = \"label\", {fields} }}"),
+    ))
+}
 
 /// As WiC has it: characters in two texts.
 fn senses() -> TaskSpec {
-    spec(
-        r#"
-        name = "senses"
-        kind = "span-pair"
-        labels = ["false", "true"]
-        metrics = ["accuracy"]
-        format = "jsonl"
-        files = { train = "train.jsonl" }
-
-        [fields]
-        text_a = "one"
-        text_b = "two"
-        label = "label"
-        mentions = [{ text = "a", start = "s1", end = "e1" }, { text = "b", start = "s2", end = "e2" }]
-        "#,
+    pair(
+        r#"text_a = "one", text_b = "two", mentions = [{ text = "a", start = "s1", end = "e1" }, { text = "b", start = "s2", end = "e2" }]"#,
     )
 }
 
 /// As WSC has it: words of one text.
 fn pronouns() -> TaskSpec {
-    spec(
-        r#"
-        name = "pronouns"
-        kind = "span-pair"
-        labels = ["false", "true"]
-        metrics = ["accuracy"]
-        format = "jsonl"
-        files = { train = "train.jsonl" }
-
-        [fields]
-        text_a = "text"
-        label = "label"
-        mentions = [{ word = "/target/i1", span = "/target/t1" }, { word = "/target/i2", span = "/target/t2" }]
-        "#,
+    pair(
+        r#"text_a = "text", mentions = [{ word = "/target/i1", span = "/target/t1" }, { word = "/target/i2", span = "/target/t2" }]"#,
     )
 }
 

@@ -71,6 +71,13 @@ fn problems_are_told_with_their_place() {
         ),
         "{found}"
     );
+    let (before, after) = LINE.split_once("[{\"start\": 2").unwrap();
+    let (_, after) = after.split_once("]}, \"qas\"").unwrap();
+    let found = problem(&record(), &format!("{before}[]}}, \"qas\"{after}"));
+    assert!(
+        found.starts_with("train.jsonl:1: column `/passage/entities`: the passage marks no entity"),
+        "{found}"
+    );
     let found = problem(&record(), &LINE.replace("@placeholder a", "b a"));
     assert_eq!(
         found,

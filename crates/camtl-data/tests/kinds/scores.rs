@@ -6,7 +6,7 @@ use camtl_data::{EncodedSplit, TaskSpec};
 use proptest::prelude::*;
 
 use super::records::{LINE, record};
-use super::{encoded, spec};
+use super::{encoded, spec, task};
 
 fn class(label: u32, right: f32) -> Answer {
     Answer::Class {
@@ -30,16 +30,8 @@ fn spans(best: &[(usize, usize, f32)], null_score: f32) -> Answer {
 }
 
 fn squad(no_answer: bool) -> TaskSpec {
-    spec(&format!(
-        r#"
-        name = "questions"
-        kind = "span"
-        no_answer = {no_answer}
-        metrics = ["qa-f1", "em"]
-        format = "squad"
-        files = {{ train = "train.json" }}
-        "#
-    ))
+    let no_answer = format!("no_answer = {no_answer}");
+    spec(&task("span", "", "\"qa-f1\", \"em\"", "squad", &no_answer))
 }
 
 /// Eight tokens of context, read in windows of four that begin two apart.
@@ -192,18 +184,19 @@ fn answers_that_do_not_fit_are_errors() {
     assert!(found.contains("1 answers for 2 examples"), "{found}");
 }
 
-const TAGS: &str = r#"
-name = "places"
-kind = "tagging"
-labels = ["O", "B-city", "I-city"]
-metrics = ["entity-f1", "accuracy"]
-format = "conll"
-files = { train = "train.conll" }
-"#;
+fn tags() -> TaskSpec {
+    spec(&task(
+        "tagging",
+        "labels = [\"O\", \"B-city\", \"I-city\"]",
+        "\"entity-f1\", \"accuracy\"",
+        "conll",
+        "",
+    ))
+}
 
 #[test]
 fn words_cut_off_are_outside_of_entities() {
-    let spec = spec(TAGS);
+    let spec = tags();
     let text = "a O\nb B-city\nc I-city\nd O\ne B-city\n\nf B-city\n";
     // Room for three words.
     let (_, split) = encoded(&spec, text, 5);
@@ -246,16 +239,9 @@ fn the_answer_to_a_query_is_its_most_probable_entity() {
 
 #[test]
 fn answers_to_a_question_are_judged_together() {
-    let spec = spec(
-        r#"
-        name = "answers"
-        kind = "classification"
-        labels = ["0", "1"]
-        metrics = ["f1a", "em", "accuracy"]
-        format = "multirc"
-        files = { train = "train.jsonl" }
-        "#,
-    );
+    let two = "labels = [\"0\", \"1\"]";
+    let metrics = "\"f1a\", \"em\", \"accuracy\"";
+    let spec = spec(&task("classification", two, metrics, "multirc", ""));
     let text = concat!(
         r#"{"idx": 0, "passage": {"text": "a", "questions": ["#,
         r#"{"idx": 0, "question": "b", "answers": [{"idx": 0, "text": "c", "label": 1}, {"idx": 1, "text": "d", "label": 0}]}, "#,
@@ -283,17 +269,13 @@ fn answers_to_a_question_are_judged_together() {
 
 #[test]
 fn pairs_are_compared_with_each_other() {
-    let spec = spec(
-        r#"
-        name = "pairs"
-        kind = "classification"
-        labels = ["yes", "no"]
-        metrics = ["gender-parity", "accuracy"]
-        format = "tsv"
-        fields = { text_a = "premise", text_b = "hypothesis", label = "label" }
-        files = { train = "train.tsv" }
-        "#,
-    );
+    let spec = spec(&task(
+        "classification",
+        "labels = [\"yes\", \"no\"]",
+        "\"gender-parity\", \"accuracy\"",
+        "tsv",
+        "fields = { text_a = \"premise\", text_b = \"hypothesis\", label = \"label\" }",
+    ));
     let text =
         "premise\thypothesis\tlabel\na he\tx\tyes\na she\tx\tyes\nb he\ty\tno\nb she\ty\tno\n";
     let (_, split) = encoded(&spec, text, 16);
@@ -307,17 +289,13 @@ fn pairs_are_compared_with_each_other() {
 
 #[test]
 fn choices_and_mentions_count_as_classes() {
-    let spec = spec(
-        r#"
-        name = "quiz"
-        kind = "multiple-choice"
-        labels = ["A", "B"]
-        metrics = ["accuracy"]
-        format = "csv"
-        fields = { text_a = "question", choices = ["A", "B"], label = "answer" }
-        files = { train = "quiz.csv" }
-        "#,
-    );
+    let spec = spec(&task(
+        "multiple-choice",
+        "labels = [\"A\", \"B\"]",
+        "\"accuracy\"",
+        "csv",
+        "fields = { text_a = \"question\", choices = [\"A\", \"B\"], label = \"answer\" }",
+    ));
     let (_, split) = encoded(&spec, "question,A,B,answer\nwho,a,b,B\nwho,c,d,A\n", 16);
     let choice = |option| Answer::Choice {
         option,
@@ -337,7 +315,7 @@ fn choices_and_mentions_count_as_classes() {
 #[test]
 fn a_file_that_was_changed_is_noticed() {
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let spec = spec(TAGS);
+    let spec = tags();
     let path = dir.path().join("train.conll");
     std::fs::write(&path, "a O\nb B-city\n").unwrap();
     let options = camtl_data::LoadOptions {
