@@ -425,11 +425,9 @@ pub(crate) struct TaskCheckArgs {
 /// Trains CA-MTL on an embedded task suite and compares it with two baselines, in three minutes.
 ///
 /// Needs no data, no download and no GPU. A small encoder is warmed up by masked-language modelling on
-/// generated sentences and the training splits' texts (no labels); then CA-MTL (MT-Uncertainty in half of
-/// its updates, candidates at random in the others; lower
-/// half frozen), plain multi-task training and one full fine-tuning per task start from it with equal
-/// budgets of updates, and are compared on held-out data. Budgets are fixed numbers of steps, so the
-/// table is reproducible.
+/// generated sentences and the training splits' texts (no labels); then CA-MTL with MT-Uncertainty, plain
+/// multi-task training and one full fine-tuning per task start from it with equal budgets of updates, and
+/// are compared on held-out data. Budgets are fixed numbers of steps, so the table is reproducible.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  camtl quickstart\n  camtl quickstart --seed 7 --run runs/quickstart-7"

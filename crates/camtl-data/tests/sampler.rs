@@ -77,6 +77,7 @@ fn steps_per_epoch_follow_the_released_rule() {
         .map(|(i, n)| task(&format!("t{i}"), *n, 2))
         .collect();
     let fraction = |epoch_fraction| SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction,

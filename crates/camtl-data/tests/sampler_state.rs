@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 
 use camtl_data::random::Stream;
 use camtl_data::sampler::{
-    Borrow, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig, SamplerError, Selection,
-    TaskInfo, UncertaintyForm, build_sampler,
+    Borrow, CandidateShares, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig,
+    SamplerError, Selection, TaskInfo, UncertaintyForm, build_sampler,
 };
 use proptest::prelude::*;
 
 fn configs() -> Vec<SamplerConfig> {
     let mt = |form, regression, borrow| SamplerConfig::MtUncertainty {
+        candidates: match form {
+            UncertaintyForm::Paper => CandidateShares::SquareRoot,
+            _ => CandidateShares::Equal,
+        },
         form,
         regression,
         epoch_fraction: 0.37,

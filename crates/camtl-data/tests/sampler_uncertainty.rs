@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camtl_data::sampler::score::{paper_scores, task_means, top_b};
 use camtl_data::sampler::{
-    Borrow, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig, SamplerError, TaskInfo,
-    UncertaintyForm, build_sampler,
+    Borrow, CandidateShares, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig,
+    SamplerError, TaskInfo, UncertaintyForm, build_sampler,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,7 @@ fn task(name: &str, train_size: usize, num_outputs: usize) -> TaskInfo {
 
 fn mt_uncertainty(form: UncertaintyForm, regression: RegressionUncertainty) -> SamplerConfig {
     SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form,
         regression,
         epoch_fraction: 1.0,
@@ -29,6 +30,47 @@ fn mt_uncertainty(form: UncertaintyForm, regression: RegressionUncertainty) -> S
 
 fn build(config: &SamplerConfig, tasks: &[TaskInfo], batch_size: usize) -> Box<dyn Sampler> {
     build_sampler(config, tasks, batch_size, 3.0, 12).unwrap()
+}
+
+/// The candidates of each task in the first step, batches of 12.
+fn candidates_of(shares: CandidateShares, sizes: &[usize]) -> Vec<usize> {
+    let tasks: Vec<TaskInfo> = (sizes.iter().enumerate())
+        .map(|(number, size)| task(&format!("t{number}"), *size, 2))
+        .collect();
+    let config = SamplerConfig::MtUncertainty {
+        candidates: shares,
+        form: UncertaintyForm::Paper,
+        regression: RegressionUncertainty::Borrowed,
+        epoch_fraction: 1.0,
+        borrow: None,
+    };
+    let mut counts = vec![0; sizes.len()];
+    let mut scorer = |candidates: &[ExampleRef]| {
+        for candidate in candidates {
+            counts[candidate.task as usize] += 1;
+        }
+        Ok(vec![0.5; candidates.len()])
+    };
+    let selection = build(&config, &tasks, 12).next_batch(&mut scorer).unwrap();
+    assert_eq!(selection.examples.len(), 12);
+    counts
+}
+
+#[test]
+fn candidates_are_shared_out_by_size_if_asked() {
+    let of = candidates_of;
+    assert_eq!(of(CandidateShares::Equal, &[100, 400, 900]), [12, 12, 12]);
+    assert_eq!(
+        of(CandidateShares::SquareRoot, &[100, 400, 900]),
+        [6, 12, 18]
+    );
+    assert_eq!(
+        of(CandidateShares::Proportional, &[100, 400, 1300]),
+        [2, 8, 26]
+    );
+    // However small a task is, it has one; however large its share, it has no more than its examples.
+    assert_eq!(of(CandidateShares::Proportional, &[1, 5000]), [1, 24]);
+    assert_eq!(of(CandidateShares::Equal, &[5, 5000]), [5, 12]);
 }
 
 #[test]
@@ -200,6 +242,7 @@ fn sts_b_borrows_from_mrpc_by_default() {
 #[test]
 fn borrowing_is_configurable_and_can_be_switched_off() {
     let borrow = |from: &str, to: &str| SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,
@@ -221,6 +264,7 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
     );
 
     let off = SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,
@@ -243,6 +287,7 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
     assert!(message(&borrow("similarity", "paraphrase")).contains("has no scores of its own"));
     assert!(message(&borrow("other", "other")).contains("cannot borrow from itself"));
     let chain = SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,
@@ -259,6 +304,7 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
     };
     assert!(message(&chain).contains("itself borrows"));
     let twice = SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,

@@ -108,6 +108,7 @@ fn uncertainty_sampling_scores_all_tasks_and_learns_the_uncertain_ones() {
 fn every_sampler_and_switch_runs() {
     let released = SamplerConfig::released();
     let own = SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Paper,
         regression: RegressionUncertainty::Own,
         epoch_fraction: 0.5,
@@ -148,6 +149,7 @@ fn a_regression_has_an_uncertainty_of_its_own() {
     config.train.max_steps = Some(6);
     config.train.log_every_steps = 1;
     let own = |regression| SamplerConfig::MtUncertainty {
+        candidates: Default::default(),
         form: UncertaintyForm::Paper,
         regression,
         epoch_fraction: 1.0,

@@ -26,6 +26,19 @@ pub enum RegressionUncertainty {
     Own,
 }
 
+/// How many of a step's candidates each task has. There are b times the number of tasks in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CandidateShares {
+    /// b of every task, as in the paper and its code.
+    #[default]
+    Equal,
+    /// In proportion to the square root of a task's size.
+    SquareRoot,
+    /// In proportion to a task's size.
+    Proportional,
+}
+
 /// The j-th candidate of `to` takes the score of the j-th candidate of `from`, as far as both have candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +56,7 @@ pub struct Borrow {
 /// kind = "mt-uncertainty"
 /// form = "released"           # or "paper"
 /// regression = "borrowed"     # or "own"
+/// candidates = "equal"        # or "square-root", "proportional"
 /// epoch_fraction = 1.0        # percent_of_max_data_size of the released code
 /// borrow = [{ from = "mrpc", to = "sts-b" }]
 /// ```
@@ -56,6 +70,8 @@ pub enum SamplerConfig {
         form: UncertaintyForm,
         /// The uncertainty of regressions.
         regression: RegressionUncertainty,
+        /// How the candidates are shared out among the tasks.
+        candidates: CandidateShares,
         /// Scales the number of steps per epoch, above 0.
         epoch_fraction: f64,
         /// Who lends scores to whom. `None` is the released rule: if there are an `mrpc` and a regression `sts-b` (or
@@ -98,6 +114,7 @@ impl SamplerConfig {
         Self::MtUncertainty {
             form: UncertaintyForm::Released,
             regression: RegressionUncertainty::Borrowed,
+            candidates: CandidateShares::Equal,
             epoch_fraction: 1.0,
             borrow: None,
         }
@@ -108,6 +125,7 @@ impl SamplerConfig {
         Self::MtUncertainty {
             form: UncertaintyForm::Paper,
             regression: RegressionUncertainty::Borrowed,
+            candidates: CandidateShares::Equal,
             epoch_fraction: 1.0,
             borrow: None,
         }
@@ -275,7 +293,13 @@ impl Kind {
 
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::MtUncertainty => &["form", "regression", "epoch_fraction", "borrow"],
+            Self::MtUncertainty => &[
+                "form",
+                "regression",
+                "candidates",
+                "epoch_fraction",
+                "borrow",
+            ],
             Self::Annealed => &["steps_per_epoch"],
             Self::Temperature => &["temperature"],
             _ => &[],
@@ -284,7 +308,7 @@ impl Kind {
 
     fn allowed(self) -> &'static str {
         match self {
-            Self::MtUncertainty => "form, regression, epoch_fraction, borrow",
+            Self::MtUncertainty => "form, regression, candidates, epoch_fraction, borrow",
             Self::Annealed => "steps_per_epoch",
             Self::Temperature => "temperature",
             _ => "none",
@@ -300,6 +324,7 @@ struct Options {
     kind: Kind,
     form: Option<UncertaintyForm>,
     regression: Option<RegressionUncertainty>,
+    candidates: Option<CandidateShares>,
     epoch_fraction: Option<f64>,
     borrow: Option<Vec<Borrow>>,
     steps_per_epoch: Option<u64>,
@@ -314,6 +339,7 @@ impl TryFrom<Options> for SamplerConfig {
         let given = [
             ("form", options.form.is_some()),
             ("regression", options.regression.is_some()),
+            ("candidates", options.candidates.is_some()),
             ("epoch_fraction", options.epoch_fraction.is_some()),
             ("borrow", options.borrow.is_some()),
             ("steps_per_epoch", options.steps_per_epoch.is_some()),
@@ -332,6 +358,7 @@ impl TryFrom<Options> for SamplerConfig {
             Kind::MtUncertainty => Self::MtUncertainty {
                 form: options.form.unwrap_or_default(),
                 regression: options.regression.unwrap_or_default(),
+                candidates: options.candidates.unwrap_or_default(),
                 epoch_fraction: options.epoch_fraction.unwrap_or(1.0),
                 borrow: options.borrow,
             },

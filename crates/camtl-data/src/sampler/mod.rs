@@ -35,6 +35,7 @@
 
 mod annealed;
 mod by_task;
+mod candidates;
 mod config;
 mod error;
 mod loader;
@@ -50,7 +51,7 @@ mod usage;
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{Borrow, RegressionUncertainty, SamplerConfig, UncertaintyForm};
+pub use config::{Borrow, CandidateShares, RegressionUncertainty, SamplerConfig, UncertaintyForm};
 pub use error::{BoxError, SamplerError};
 pub use usage::{DataUsage, TaskUsage};
 

@@ -1,11 +1,12 @@
 //! MT-Uncertainty: score a batch of candidates of every task, train on the most uncertain (paper section 4).
 //!
-//! Per step every task's loader gives its next batch of b candidates (fewer at the end of a pass); loaders restart alone
-//! when exhausted. All candidates are scored and the k = min(b, candidates) with the largest scores are selected; the
+//! Per step every task's loader gives its next batch of b candidates, or of its share of them (fewer at the end of a
+//! pass); loaders restart alone when exhausted. All candidates are scored and the k = min(b, candidates) with the largest scores are selected; the
 //! others are gone until their task is reshuffled. Formulas: [`super::score`].
 
 use serde_json::Value;
 
+use super::candidates;
 use super::config::resolve_borrowing;
 use super::score;
 use super::state::{Progress, Setup};
@@ -35,18 +36,15 @@ struct Scored {
 
 impl MtUncertainty {
     pub(super) fn new(setup: Setup) -> Result<Self, SamplerError> {
-        let (form, regression, borrow) = match &setup.config {
+        let (form, regression, shares, borrow) = match &setup.config {
             SamplerConfig::MtUncertainty {
                 form,
                 regression,
+                candidates,
                 borrow,
                 ..
-            } => (*form, *regression, borrow.as_deref()),
-            _ => (
-                UncertaintyForm::default(),
-                RegressionUncertainty::default(),
-                None,
-            ),
+            } => (*form, *regression, *candidates, borrow.as_deref()),
+            _ => Default::default(),
         };
         let borrowing = resolve_borrowing(regression, borrow, &setup.tasks)?;
         if regression == RegressionUncertainty::Borrowed {
@@ -65,7 +63,10 @@ impl MtUncertainty {
             regression,
             borrowing,
             draws: Stream::new(setup.seed, "sampler/mt-uncertainty/uninformative"),
-            progress: Progress::new_by_task(setup),
+            progress: {
+                let counts = candidates::counts(shares, &setup.tasks, setup.batch_size);
+                Progress::new_with_batches(setup, &counts)
+            },
         })
     }
 

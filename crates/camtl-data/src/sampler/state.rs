@@ -37,7 +37,13 @@ impl Progress {
 
     /// The beginning, with one loader per task, each on its own stream.
     pub(super) fn new_by_task(setup: Setup) -> Self {
-        let loaders = setup.task_loaders();
+        let batches = vec![setup.batch_size; setup.tasks.len()];
+        Self::new_with_batches(setup, &batches)
+    }
+
+    /// The same with batches of these sizes, by task.
+    pub(super) fn new_with_batches(setup: Setup, batches: &[usize]) -> Self {
+        let loaders = setup.task_loaders(batches);
         Self::new(setup, loaders)
     }
 
@@ -92,14 +98,15 @@ struct SavedState {
 const STATE_VERSION: u32 = 1;
 
 impl Setup {
-    fn task_loaders(&self) -> Vec<Loader> {
+    fn task_loaders(&self, batches: &[usize]) -> Vec<Loader> {
         self.tasks
             .iter()
+            .zip(batches)
             .enumerate()
-            .map(|(position, task)| {
+            .map(|(position, (task, batch_size))| {
                 let name = format!("loader {position} (`{}`)", task.name);
                 let stream = Stream::new(self.seed, &format!("sampler/loader/{}", task.name));
-                Loader::new(name, task.train_size as u32, self.batch_size, stream)
+                Loader::new(name, task.train_size as u32, *batch_size, stream)
             })
             .collect()
     }

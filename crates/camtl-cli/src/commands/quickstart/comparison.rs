@@ -163,7 +163,7 @@ impl Comparison {
              * best of its row. Average: mean of each task's first metric. Task σ: spread over all metrics.\n\
              Examples (train/held out): {}.\n\
              All start from the same encoder ({} steps of masked-language modelling, {:.0} s). One seed ({}), a toy\n\
-             suite: differences of a point or two are noise. MT-Uncertainty chooses its gradient examples by\n\
+             suite: differences of a few points are noise. MT-Uncertainty chooses its gradient examples by\n\
              scoring candidates without a gradient (half of its updates explore at random); scored ones are counted apart.\n\
              {:.0} s in all; everything is in {}.\n\
              next: echo {} | {command} predict {} --task sentiment\n",
