@@ -47,7 +47,7 @@ pub fn adamw_flat(
     })
 }
 
-/// The formula without its decay.
+/// The formula without its decay. What libtorch can do in one operation is one: each passes over the piece.
 fn update(
     exp_avg: &mut Tensor,
     exp_avg_sq: &mut Tensor,
@@ -57,28 +57,36 @@ fn update(
     step: i64,
     clip: Option<&Tensor>,
 ) -> Result<()> {
-    let scaled = clip.map(|clip| grad.f_mul(clip)).transpose()?;
-    let grad = scaled.as_ref().unwrap_or(grad);
     let (beta1, beta2) = (options.beta1, options.beta2);
     let correction1 = 1.0 - beta1.powf(step as f64);
     let correction2 = (1.0 - beta2.powf(step as f64)).sqrt();
-    let _ = exp_avg
-        .f_mul_scalar_(beta1)?
-        .f_add_(&grad.f_mul_scalar(1.0 - beta1)?)?;
+    let scaled = clip.map(|clip| grad.f_mul(clip)).transpose()?;
+    let _ = exp_avg.f_lerp_(scaled.as_ref().unwrap_or(grad), 1.0 - beta1)?;
+    // The root of what the square is weighted with.
+    let weight = (1.0 - beta2).sqrt();
+    let root_of_term = match scaled {
+        Some(mut scaled) => scaled.f_mul_scalar_(weight)?,
+        None => grad.f_mul_scalar(weight)?,
+    };
     let _ = exp_avg_sq
         .f_mul_scalar_(beta2)?
-        .f_add_(&grad.f_square()?.f_mul_scalar(1.0 - beta2)?)?;
-    let mut root = exp_avg_sq.f_sqrt()?;
-    let rate = match options.form {
-        AdamWForm::Torch => {
-            let _ = root.f_div_scalar_(correction2)?;
-            options.lr / correction1
-        }
-        AdamWForm::HuggingFace => options.lr * correction2 / correction1,
+        .f_addcmul_(&root_of_term, &root_of_term)?;
+    // Both forms are p - rate m / (sqrt(v) + eps'), the first after multiplying with its correction.
+    let rate = options.lr * correction2 / correction1;
+    if rate == 0.0 {
+        // NaN stays NaN.
+        let _ = param.f_sub_(&exp_avg.f_mul_scalar(0.0)?)?;
+        return Ok(());
+    }
+    let eps = match options.form {
+        AdamWForm::Torch => options.eps * correction2,
+        AdamWForm::HuggingFace => options.eps,
     };
-    let denominator = root.f_add_scalar_(options.eps)?;
-    let change = exp_avg.f_div(&denominator)?.f_mul_scalar_(rate)?;
-    let _ = param.f_sub_(&change)?;
+    let denominator = exp_avg_sq
+        .f_sqrt()?
+        .f_add_scalar_(eps)?
+        .f_mul_scalar_(-1.0 / rate)?;
+    let _ = param.f_addcdiv_(exp_avg, &denominator)?;
     Ok(())
 }
 
