@@ -1,6 +1,9 @@
 //! One batch, computed in every way: packed, padded, one by one, with and without first-token
 //! tails, gives the same numbers for every combination of switches.
 
+#[path = "support/finite_differences.rs"]
+mod finite_differences;
+
 use camtl_model::{
     AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual, EncoderConfig,
     GeneratorInit, LayerNormModulation, MethodConfig, Model, ModelConfig, ModelInput, Preset,
@@ -175,7 +178,7 @@ proptest! {
 }
 
 /// Gradients of the flat buffer agree with finite differences for every switch combination that
-/// the presets give. A float32 model is differentiated along random directions.
+/// the presets give.
 #[test]
 fn gradients_agree_with_finite_differences() {
     for preset in [Preset::Released, Preset::Paper, Preset::Recommended] {
@@ -195,31 +198,8 @@ fn gradients_agree_with_finite_differences() {
                 heads.loss.unwrap().to_kind(Kind::Double).sum(Kind::Double)
             };
             loss().backward();
-            let parameters = model.parameters();
-            let gradient = parameters.flat_grad().to_kind(Kind::Double);
-            let flat = parameters.flat();
-            let start = flat.copy();
-            tch::manual_seed(11);
-            for _ in 0..4 {
-                // Mostly along the gradient, so that rounding does not drown the change.
-                let noise = Tensor::randn_like(&gradient);
-                let direction = &gradient / gradient.norm() + &noise / noise.norm() * 0.5;
-                let step = 1e-3;
-                let at = |sign: f64| {
-                    no_grad(|| {
-                        let moved = &start + (&direction * (sign * step)).to_kind(Kind::Float);
-                        flat.shallow_clone().copy_(&moved);
-                        loss().double_value(&[])
-                    })
-                };
-                let numeric = (at(1.0) - at(-1.0)) / (2.0 * step);
-                let exact = (&gradient * &direction).sum(Kind::Double).double_value(&[]);
-                let error = (numeric - exact).abs() / exact.abs().max(1e-3);
-                assert!(
-                    error < 1e-2,
-                    "{preset:?} {variant:?}: {numeric} against {exact}"
-                );
-            }
+            let what = format!("{preset:?} {variant:?}");
+            finite_differences::check(&model, loss, 11, 4, &what);
         }
     }
 }
