@@ -12,6 +12,8 @@
 //! assert_eq!(input.packing().num_sequences(), 2);
 //! ```
 
+use std::rc::Rc;
+
 use camtl_ops::Packing;
 use tch::Tensor;
 
@@ -20,11 +22,15 @@ use crate::error::ModelError;
 /// Token ids, segments and positions of N packed tokens, with their layout.
 #[derive(Debug)]
 pub struct ModelInput {
+    /// The next three side by side, so that one copy brings them to the device.
+    ids: Tensor,
     pub(crate) input_ids: Tensor,
     pub(crate) token_type_ids: Tensor,
     /// 0-based within each sequence, whatever the encoder.
     pub(crate) position_ids: Tensor,
     pub(crate) packing: Packing,
+    /// Layout of the first tokens alone.
+    pub(crate) first_tokens: Rc<Packing>,
     pub(crate) max_position: i64,
 }
 
@@ -54,15 +60,37 @@ impl ModelInput {
         if let Some(position) = position_ids.iter().find(|position| **position < 0) {
             return Err(ModelError::Input(format!("position_ids holds {position}")));
         }
-        let device = packing.device();
-        let place = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
+        let ids = Tensor::f_from_slice(&[input_ids, token_type_ids, position_ids].concat())?
+            .f_to_device(packing.device())?;
         Ok(ModelInput {
-            input_ids: place(input_ids)?,
-            token_type_ids: place(token_type_ids)?,
-            position_ids: place(position_ids)?,
+            input_ids: ids.f_narrow(0, 0, tokens)?,
+            token_type_ids: ids.f_narrow(0, tokens, tokens)?,
+            position_ids: ids.f_narrow(0, 2 * tokens, tokens)?,
+            ids,
             max_position: position_ids.iter().copied().max().unwrap_or(0),
+            first_tokens: Rc::new(packing.first_only()?),
             packing,
         })
+    }
+
+    /// Takes over another batch, in place: every tensor stays at its address, where a captured graph
+    /// finds it. See [`Packing::assign`]; `other` may lie on another device.
+    ///
+    /// # Errors
+    /// The numbers of sequences or tokens differ, `other` does not keep the bounds of this packing, an
+    /// [`Output`](crate::Output) of this input is still in use, or a copy fails.
+    pub fn assign(&mut self, other: &ModelInput) -> Result<(), ModelError> {
+        let first_tokens = Rc::get_mut(&mut self.first_tokens).ok_or_else(|| {
+            ModelError::Input(
+                "an output of this input is still in use; drop it before the input takes over another batch"
+                    .to_owned(),
+            )
+        })?;
+        self.packing.assign(&other.packing)?;
+        first_tokens.assign(&other.first_tokens)?;
+        self.ids.f_copy_(&other.ids)?;
+        self.max_position = other.max_position;
+        Ok(())
     }
 
     /// The batch's layout.

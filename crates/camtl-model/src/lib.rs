@@ -41,11 +41,13 @@
 //! ```
 
 pub mod adapt;
+mod bucket;
 pub mod config;
 mod encoder;
 mod error;
 pub mod export;
 pub mod freeze;
+pub mod graphs;
 pub mod heads;
 mod init;
 pub mod input;
@@ -61,10 +63,12 @@ mod tiles;
 pub mod trace;
 pub mod weights;
 
+pub use bucket::Bucket;
 pub use config::{Activation, EncoderConfig, ModelType};
 pub use error::ModelError;
 pub use export::{BesideModule, HfExport};
 pub use freeze::Freeze;
+pub use graphs::{Gradients, PlainBatch, StepGraphs};
 pub use heads::{ExampleHeads, ExampleLayout, HeadKind, TaskHead, TaskLogits};
 pub use input::ModelInput;
 pub use layout::Module;

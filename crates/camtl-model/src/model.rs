@@ -26,6 +26,7 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use camtl_ops::{AutocastGuard, DropoutStream, Packing};
 use serde::{Deserialize, Serialize};
@@ -102,7 +103,7 @@ pub struct Output {
     /// Hidden states of all tokens, [N, D]; only if a task of the batch reads them, or from
     /// [`Model::forward_all`].
     pub sequence: Option<Tensor>,
-    layout: Packing,
+    layout: Rc<Packing>,
 }
 
 impl Output {
@@ -206,6 +207,11 @@ impl Model {
         self.autocast = kind;
     }
 
+    /// What forward passes compute products in, if not float32.
+    pub(crate) fn autocast_kind(&self) -> Option<Kind> {
+        self.autocast
+    }
+
     /// Mixed precision for the calls until the guard is dropped, if it is wanted.
     fn autocast(&self) -> Result<Option<AutocastGuard>, ModelError> {
         let guard = self
@@ -235,7 +241,7 @@ impl Model {
     pub fn modulation(&self) -> Result<Modulation, ModelError> {
         let records = self.probe.f_neg()?.requires_grad();
         if records && self.modulation_trained {
-            return Modulation::new(&self.config, &self.store);
+            return self.fresh_modulation();
         }
         let version = self.store.version()?;
         let mut cache = self.cache.borrow_mut();
@@ -244,9 +250,14 @@ impl Model {
         {
             return modulation.shallow_clone();
         }
-        let modulation = Modulation::new(&self.config, &self.store)?;
+        let modulation = self.fresh_modulation()?;
         *cache = Some((version, modulation.shallow_clone()?));
         Ok(modulation)
+    }
+
+    /// The table of modulations, computed here and now whatever was kept.
+    pub(crate) fn fresh_modulation(&self) -> Result<Modulation, ModelError> {
+        Modulation::new(&self.config, &self.store)
     }
 
     /// Pooled output of a batch, and hidden states if a task of the batch has a head that reads them.
@@ -331,13 +342,12 @@ impl Model {
     ) -> Result<Output, ModelError> {
         self.check_input(input)?;
         let _autocast = self.autocast()?;
-        let layout = input.packing.first_only()?;
         let EncoderOutput { first, sequence } = Pass {
             config: &self.config,
             store: &self.store,
             modulation,
             input,
-            first_tokens: &layout,
+            first_tokens: &input.first_tokens,
             // A stream with probability 0 turns dropout off.
             dropout: dropout.filter(|stream| stream.p() > 0.0),
             batch_invariant: self.batch_invariant,
@@ -358,7 +368,7 @@ impl Model {
         Ok(Output {
             pooled,
             sequence,
-            layout,
+            layout: Rc::clone(&input.first_tokens),
         })
     }
 

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "gradient_view.h"
 #include "guard.h"
 #include "layout.h"
 
@@ -45,17 +46,6 @@ class Wanted {
   AutogradContext* ctx_;
   size_t edge_ = 0;
 };
-
-// Where a backward pass may add the gradient of `leaf` itself: its gradient, if
-// that is a view of a larger buffer (camtl_set_grad). Undefined otherwise. What
-// was added there is not returned to autograd.
-inline at::Tensor gradient_view(const at::Tensor& leaf) {
-  if (!leaf.is_leaf() || !leaf.requires_grad()) return {};
-  const at::Tensor& grad = leaf.grad();
-  const bool usable = grad.defined() && grad.is_contiguous() && grad.scalar_type() == leaf.scalar_type() &&
-                      grad.sizes() == leaf.sizes() && grad.device() == leaf.device();
-  return usable && grad.storage().nbytes() > grad.nbytes() ? grad : at::Tensor();
-}
 
 inline void check_single_backward() {
   TORCH_CHECK(!at::GradMode::is_enabled(),

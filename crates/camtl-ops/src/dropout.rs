@@ -31,6 +31,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::{OpsError, Result};
 use crate::ffi::masks as ffi;
 use crate::packing::Packing;
+use crate::{check, cuda};
 
 /// One dropout: probability and the seed of this call's mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,12 +84,22 @@ impl Dropout {
 pub struct DropoutStream {
     p: f64,
     state: u64,
+    given: usize,
 }
 
 impl DropoutStream {
     /// A stream of dropouts with probability `p`; `p = 0` gives `None` for ever.
     pub fn new(p: f64, seed: u64) -> Self {
-        DropoutStream { p, state: seed }
+        DropoutStream {
+            p,
+            state: seed,
+            given: 0,
+        }
+    }
+
+    /// Number of dropouts given so far; those of probability 0 do not count.
+    pub fn given(&self) -> usize {
+        self.given
     }
 
     /// Probability of the dropouts.
@@ -109,7 +120,11 @@ impl DropoutStream {
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (p != 0.0).then_some(Dropout {
+        if p == 0.0 {
+            return None;
+        }
+        self.given += 1;
+        Some(Dropout {
             p,
             seed: z ^ (z >> 31),
         })
@@ -163,6 +178,35 @@ pub fn token_dropout_mask(
     let mask = ffi::dropout_mask_tokens(columns, dropout, packing.cu_seqlens())
         .map_err(|e| e.within(op))?;
     Ok(scaled(&mask, dropout, kind)?.f_to_device(packing.device())?)
+}
+
+/// `x` (`[N, columns]`) under the mask of [`token_dropout_mask`].
+///
+/// # Errors
+/// As [`dropout_mask`], or [`OpsError::Shape`] if `x` has not the packing's rows.
+///
+/// ```
+/// use camtl_ops::{Dropout, Packing, token_dropout};
+/// use tch::{Device, Kind, Tensor};
+///
+/// let packing = Packing::new(&[0, 2], &[0], Device::Cpu)?;
+/// let x = Tensor::ones([2, 64], (Kind::Float, Device::Cpu));
+/// let y = token_dropout(&x, &Dropout { p: 0.5, seed: 3 }, &packing)?;
+/// assert_eq!(y.max().double_value(&[]), 2.0);
+/// assert_eq!(y.min().double_value(&[]), 0.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn token_dropout(x: &Tensor, dropout: &Dropout, packing: &Packing) -> Result<Tensor> {
+    let op = "token_dropout";
+    dropout.check(op)?;
+    let columns = check::rows(op, "x", x, packing)?;
+    if let Some(plugin) = cuda::for_held_rows(x)? {
+        return plugin
+            .dropout(x, *dropout, packing.cuda_layout(plugin)?)
+            .map_err(|e| e.within(op));
+    }
+    let mask = token_dropout_mask(columns, dropout, packing, x.kind())?;
+    Ok(x.f_mul(&mask)?)
 }
 
 /// A mask of 0 and 1 as 0 and `1 / (1 - p)`, rounded once, in `kind`.

@@ -37,7 +37,11 @@ pub struct Packing {
     key_lengths: Vec<i64>,
     tasks: Vec<i64>,
     max_len: i64,
+    /// Number of tasks and longest sequence that sizes are made for, instead of the batch's own.
+    fixed: Option<(i64, i64)>,
     device: Device,
+    /// The next three side by side, so that one copy brings them to the device.
+    index: Tensor,
     token_tasks: Tensor,
     sequence_tasks: Tensor,
     first_rows: Tensor,
@@ -87,22 +91,30 @@ impl Packing {
             .map(|pair| pair[1] - pair[0])
             .collect();
         let num_tokens = cu_seqlens[cu_seqlens.len() - 1];
-        let mut token_tasks = Vec::with_capacity(usize::try_from(num_tokens).unwrap_or_default());
+        let sequences = tasks.len() as i64;
+        let mut index =
+            Vec::with_capacity(usize::try_from(num_tokens).unwrap_or_default() + 2 * tasks.len());
         for (length, task) in lengths.iter().zip(tasks) {
-            token_tasks.extend((0..*length).map(|_| *task));
+            index.extend((0..*length).map(|_| *task));
         }
-        let first_rows: Vec<i64> = cu_seqlens[..tasks.len()]
-            .iter()
-            .map(|start| (*start).min((num_tokens - 1).max(0)))
-            .collect();
+        index.extend_from_slice(tasks);
+        let last_row = (num_tokens - 1).max(0);
+        index.extend(
+            cu_seqlens[..tasks.len()]
+                .iter()
+                .map(|start| (*start).min(last_row)),
+        );
+        let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
         Ok(Packing {
             max_len: lengths.iter().copied().max().unwrap_or(0),
             key_lengths: lengths,
-            token_tasks: Tensor::from_slice(&token_tasks).f_to_device(device)?,
-            sequence_tasks: Tensor::from_slice(tasks).f_to_device(device)?,
-            first_rows: Tensor::from_slice(&first_rows).f_to_device(device)?,
+            token_tasks: index.f_narrow(0, 0, num_tokens)?,
+            sequence_tasks: index.f_narrow(0, num_tokens, sequences)?,
+            first_rows: index.f_narrow(0, num_tokens + sequences, sequences)?,
+            index,
             cu_seqlens: cu_seqlens.to_vec(),
             tasks: tasks.to_vec(),
+            fixed: None,
             device,
             plan: OnceCell::new(),
             layout: OnceCell::new(),
@@ -143,6 +155,92 @@ impl Packing {
         self.layout = OnceCell::new();
         self.cuda_layout = OnceCell::new();
         Ok(self)
+    }
+
+    /// The same layout for a captured graph: the sizes of what GPU kernels read depend on the
+    /// number of sequences, on the number of tokens and on these two bounds alone, so that
+    /// [`Packing::assign`] can put another batch in its place. Sequences must be sorted by task.
+    ///
+    /// # Errors
+    /// [`OpsError::Packing`] if the batch has a task or a sequence beyond the bounds, or is not
+    /// sorted by task.
+    pub fn with_bounds(mut self, num_tasks: i64, max_len: i64) -> Result<Self> {
+        self.fits((num_tasks, max_len))?;
+        self.fixed = Some((num_tasks, max_len));
+        self.cuda_layout = OnceCell::new();
+        Ok(self)
+    }
+
+    fn fits(&self, (num_tasks, max_len): (i64, i64)) -> Result<()> {
+        let message = if self.num_tasks() > num_tasks {
+            format!(
+                "task {} in a layout of {num_tasks} tasks",
+                self.num_tasks() - 1
+            )
+        } else if self.max_len > max_len {
+            format!(
+                "a sequence of {} tokens in a layout of up to {max_len}",
+                self.max_len
+            )
+        } else if !self.tasks.is_sorted() {
+            "the sequences of a layout with bounds must be sorted by task".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(OpsError::Packing { message })
+    }
+
+    /// Takes over the contents of another batch's layout, in place: index tensors and what GPU
+    /// kernels read stay at their addresses, where a captured graph finds them. `other` may lie on
+    /// another device.
+    ///
+    /// # Errors
+    /// [`OpsError::Packing`] if the numbers of sequences or tokens differ, or `other` does not keep
+    /// the bounds of [`Packing::with_bounds`]; [`OpsError::Libtorch`] if a copy fails.
+    ///
+    /// ```
+    /// use camtl_ops::Packing;
+    /// use tch::Device;
+    ///
+    /// let mut packing = Packing::new(&[0, 2, 5], &[0, 1], Device::Cpu)?.with_bounds(2, 8)?;
+    /// let first_rows = packing.first_rows().shallow_clone();
+    /// packing.assign(&Packing::new(&[0, 4, 5], &[0, 0], Device::Cpu)?)?;
+    /// assert_eq!(Vec::<i64>::try_from(first_rows)?, [0, 4]);
+    /// assert!(packing.assign(&Packing::new(&[0, 6], &[0], Device::Cpu)?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn assign(&mut self, other: &Packing) -> Result<()> {
+        let sizes = |of: &Packing| (of.num_sequences(), of.num_tokens());
+        if sizes(self) != sizes(other) {
+            let ((b, n), (other_b, other_n)) = (sizes(self), sizes(other));
+            return Err(OpsError::Packing {
+                message: format!(
+                    "a layout of {b} sequences and {n} tokens cannot take over one of {other_b} and {other_n}"
+                ),
+            });
+        }
+        if let Some(bounds) = self.fixed {
+            other.fits(bounds)?;
+        }
+        self.index.f_copy_(&other.index)?;
+        self.cu_seqlens.clone_from(&other.cu_seqlens);
+        self.key_lengths.clone_from(&other.key_lengths);
+        self.tasks.clone_from(&other.tasks);
+        self.max_len = other.max_len;
+        self.plan = OnceCell::new();
+        self.layout = OnceCell::new();
+        if let (Some(kept), Device::Cuda(device)) = (self.cuda_layout.get_mut(), self.device) {
+            let fresh = CudaLayout::new(
+                crate::cuda::plugin()?,
+                &other.cu_seqlens,
+                &other.key_lengths,
+                &other.tasks,
+                self.fixed,
+                device,
+            )?;
+            kept.assign(&fresh)?;
+        }
+        Ok(())
     }
 
     /// Number of sequences `B`, empty ones included.
@@ -215,7 +313,11 @@ impl Packing {
     /// [`OpsError::Libtorch`] if the device refuses the index tensors.
     pub fn first_only(&self) -> Result<Packing> {
         let starts: Vec<i64> = (0..=self.num_sequences()).collect();
-        Packing::new(&starts, &self.tasks, self.device)
+        let first = Packing::new(&starts, &self.tasks, self.device)?;
+        match self.fixed {
+            Some((tasks, _)) => first.with_bounds(tasks, 1),
+            None => Ok(first),
+        }
     }
 
     /// Sequences of each task, tasks in order of first appearance.
@@ -255,6 +357,7 @@ impl Packing {
                 &self.cu_seqlens,
                 &self.key_lengths,
                 &self.tasks,
+                self.fixed,
                 device,
             )
         })

@@ -174,6 +174,9 @@ pub struct TrainOptions {
     pub device: DeviceChoice,
     /// What matrix products and attention are computed in.
     pub precision: Precision,
+    /// Captures the launches of training and scoring steps in CUDA graphs and replays them; for
+    /// classifications and regressions in `bfloat16` on a GPU.
+    pub cuda_graphs: bool,
     /// Threads of the tensor operations; all cores if missing. Part of what makes runs equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
@@ -369,6 +372,7 @@ impl Default for TrainOptions {
             seed: 12,
             device: DeviceChoice::Auto,
             precision: Precision::Float32,
+            cuda_graphs: false,
             threads: None,
             batch_size: 32,
             epochs: 5.0,

@@ -3,7 +3,9 @@
 use camtl_data::batch::PackedBatch;
 use camtl_data::reader::Label;
 use camtl_model::heads::UNKNOWN;
-use camtl_model::{ExampleHeads, ExampleLayout, HeadKind, Model, ModelInput, Modulation};
+use camtl_model::{
+    ExampleHeads, ExampleLayout, HeadKind, Model, ModelInput, Modulation, PlainBatch,
+};
 use camtl_ops::{DropoutStream, IGNORED_CLASS, Packing, Targets};
 use tch::Device;
 
@@ -20,8 +22,8 @@ pub(crate) fn model_input(batch: &PackedBatch, device: Device) -> Result<ModelIn
     )?)
 }
 
-/// The batch's labels, one per example; examples without one have loss 0.
-fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
+/// The class and the score of each example, one of which counts; examples without a label have loss 0.
+fn labels(batch: &PackedBatch) -> (Vec<i64>, Vec<f32>) {
     let mut classes = vec![IGNORED_CLASS; batch.num_examples()];
     let mut scores = vec![f32::NAN; batch.num_examples()];
     for (example, label) in batch.labels.iter().enumerate() {
@@ -31,7 +33,35 @@ fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
             _ => {}
         }
     }
+    (classes, scores)
+}
+
+/// The batch's labels, one per example.
+fn targets(batch: &PackedBatch, device: Device) -> Result<Targets, TrainError> {
+    let (classes, scores) = labels(batch);
     Ok(Targets::new(&classes, &scores, device)?)
+}
+
+/// The batch as a graph takes it; none if it has no bucket, or one of more than `max_tokens` tokens. Its
+/// tasks are classifications and regressions.
+pub(crate) fn plain_batch(
+    batch: &PackedBatch,
+    model: &Model,
+    max_tokens: usize,
+) -> Option<PlainBatch> {
+    let (classes, scores) = labels(batch);
+    let plain = PlainBatch {
+        input_ids: batch.input_ids.clone(),
+        token_type_ids: batch.token_type_ids.clone(),
+        position_ids: batch.position_ids.clone(),
+        cu_seqlens: batch.cu_seqlens.clone(),
+        tasks: batch.tasks.clone(),
+        classes,
+        scores,
+        weights: batch.loss_weights.clone(),
+    };
+    let bucket = plain.bucket(model.config().max_length)?;
+    (bucket.tokens <= i64::try_from(max_tokens).unwrap_or(i64::MAX)).then_some(plain)
 }
 
 /// Which sequences make the batch's examples, and what their heads need to know.

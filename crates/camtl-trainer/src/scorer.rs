@@ -3,6 +3,7 @@
 //! All candidates of all tasks are scored together, in packed batches of bounded size with
 //! sequences of like length, against one table of modulations.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
@@ -10,13 +11,13 @@ use camtl_data::encoded::{EncodedSplit, TaskDataset};
 use camtl_data::random::{Stream, derive_seed};
 use camtl_data::sampler::{BoxError, ExampleRef, Scorer};
 use camtl_data::task::TaskKind;
-use camtl_model::Model;
+use camtl_model::{Bucket, Model, StepGraphs};
 use camtl_ops::DropoutStream;
 use tch::no_grad;
 
 use crate::answer::to_vec;
 use crate::error::TrainError;
-use crate::forward::{batches_by_length, run};
+use crate::forward::{batches_by_length, plain_batch, run};
 
 /// Name of the training split.
 pub(crate) const TRAIN: &str = "train";
@@ -35,6 +36,8 @@ pub(crate) fn train_split(
 /// Scores candidates with the model as it is.
 pub(crate) struct ModelScorer<'a> {
     pub(crate) model: &'a Model,
+    /// Captured passes, if there are any.
+    pub(crate) graphs: Option<&'a RefCell<StepGraphs>>,
     pub(crate) datasets: &'a [TaskDataset],
     /// Most tokens in one pass.
     pub(crate) batch_tokens: usize,
@@ -64,8 +67,7 @@ impl ModelScorer<'_> {
             &all,
             self.dropout_seed,
             &mut |places, batch, model, dropout| {
-                let heads = run(model, batch, None, false, dropout.as_mut())?;
-                let entropy = to_vec(&heads.entropy)?;
+                let entropy = self.entropies_of(batch, model, dropout)?;
                 for (place, value) in places.iter().zip(entropy) {
                     scores[*place] = value;
                 }
@@ -76,6 +78,22 @@ impl ModelScorer<'_> {
             self.spreads(candidates, passes, seed, &mut scores)?;
         }
         Ok(scores)
+    }
+
+    fn entropies_of(
+        &self,
+        batch: &PackedBatch,
+        model: &Model,
+        dropout: &mut Option<DropoutStream>,
+    ) -> Result<Vec<f32>, TrainError> {
+        if let Some(graphs) = self.graphs
+            && let Some(plain) = plain_batch(batch, model, self.batch_tokens)
+        {
+            return Ok(graphs
+                .borrow_mut()
+                .uncertainties(model, &plain, dropout.take())?);
+        }
+        to_vec(&run(model, batch, None, false, dropout.as_mut())?.entropy)
     }
 
     /// Twice the standard deviation of a regression's prediction over dropout passes, as a share of
@@ -155,10 +173,13 @@ impl ModelScorer<'_> {
             .iter()
             .map(|(_, _, example)| example.len())
             .collect();
-        for (number, mut members) in batches_by_length(&lengths, self.batch_tokens)
-            .into_iter()
-            .enumerate()
-        {
+        // What fills a bucket up counts as well.
+        let filler = match self.graphs {
+            Some(_) => 2 * Bucket::TOKENS as usize,
+            None => 0,
+        };
+        let budget = self.batch_tokens.saturating_sub(filler).max(1);
+        for (number, mut members) in batches_by_length(&lengths, budget).into_iter().enumerate() {
             // The order that `pack` gives its examples.
             members.sort_by_key(|&member| examples[member].1);
             let items: Vec<BatchItem<'_>> = members

@@ -31,10 +31,10 @@ use camtl_data::load_task;
 use camtl_data::task::{TaskKind, TaskSpec};
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, TaskDataset};
-use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, TaskHead};
+use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, StepGraphs, TaskHead};
 use tch::{Device, Kind};
 
-use crate::config::{Precision, RunConfig};
+use crate::config::{Precision, RunConfig, TrainOptions};
 use crate::error::TrainError;
 use crate::scorer::TRAIN;
 
@@ -146,16 +146,18 @@ pub fn build_model(
     let shape = model_config(config, specs, EncoderConfig::from_dir(encoder_dir)?);
     let (mut model, report) =
         Model::from_pretrained(&shape, encoder_dir, device, config.train.seed)?;
-    set_precision(&mut model, config.train.precision)?;
+    set_device_options(&mut model, &config.train)?;
     Ok((model, report))
 }
 
-/// Makes `model` compute in `precision`.
+/// Makes `model` compute in `train.precision`, and sees to it that what the options ask of the device is
+/// there.
 ///
 /// # Errors
-/// `bfloat16` on a CPU, where it would only be slower.
-pub fn set_precision(model: &mut Model, precision: Precision) -> Result<(), TrainError> {
-    match (precision, model.device()) {
+/// `bfloat16` on a CPU, where it would only be slower; CUDA graphs on a CPU, or of a model that cannot be
+/// captured.
+pub fn set_device_options(model: &mut Model, train: &TrainOptions) -> Result<(), TrainError> {
+    match (train.precision, model.device()) {
         (Precision::Float32, _) => model.set_autocast(None),
         (Precision::Bfloat16, Device::Cuda(_)) => model.set_autocast(Some(Kind::BFloat16)),
         (Precision::Bfloat16, _) => {
@@ -166,7 +168,18 @@ pub fn set_precision(model: &mut Model, precision: Precision) -> Result<(), Trai
             });
         }
     }
-    Ok(())
+    if !train.cuda_graphs {
+        return Ok(());
+    }
+    if model.device() == Device::Cpu {
+        return Err(TrainError::Device {
+            device: "cuda",
+            problem:
+                "train.cuda_graphs = true is for GPUs, and this run is on a CPU; set it to false"
+                    .to_owned(),
+        });
+    }
+    Ok(StepGraphs::check(model)?)
 }
 
 /// The splits of `spec` that a run reads: `train` and those of `eval.splits` that the task file names.

@@ -27,13 +27,14 @@ mod saving;
 mod start;
 mod update;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::sampler::Sampler;
-use camtl_model::{Model, ParameterReport};
+use camtl_model::{Model, ParameterReport, StepGraphs};
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -65,6 +66,9 @@ pub struct Trainer {
     pub(crate) config: RunConfig,
     pub(crate) datasets: Vec<TaskDataset>,
     pub(crate) model: Model,
+    /// Captured steps, if `train.cuda_graphs` asks for them. On a CPU batches are filled up as for a
+    /// graph, and nothing is captured.
+    pub(crate) graphs: Option<RefCell<StepGraphs>>,
     pub(crate) sampler: Box<dyn Sampler>,
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: LinearSchedule,

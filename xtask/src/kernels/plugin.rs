@@ -134,6 +134,7 @@ fn glue_objects(
         .filter_map(|e| e.ok().map(|e| e.path()))
         .collect();
     files.push(sources.join("launch.h"));
+    files.push(sources.join("../gradient_view.h"));
     files.sort();
     let mut inputs = format!("{} {}\n", libtorch.display(), toolkit.display());
     for file in &files {

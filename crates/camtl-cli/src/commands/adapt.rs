@@ -18,7 +18,7 @@ use camtl_trainer::run_folder::{CONFIG_FILE, write_finished};
 use camtl_trainer::summary::{self, ParameterSummary};
 use camtl_trainer::{
     Outcome as TrainOutcome, RunConfig, Summary, TrainError, Trainer, evaluate, load_datasets,
-    set_precision, setup,
+    set_device_options, setup,
 };
 
 use crate::cli::AdaptArgs;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &AdaptArgs, quiet: bool) -> Outcome {
         let mut model = base
             .model
             .for_new_task(head, &start, freeze, config.train.seed)?;
-        set_precision(&mut model, config.train.precision)?;
+        set_device_options(&mut model, &config.train)?;
         Ok::<_, TrainError>(model)
     };
     let mut trainer = match args.resume {

@@ -58,7 +58,7 @@ mod tagging;
 mod task_head;
 
 use camtl_ops::{
-    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout_mask,
+    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout,
 };
 use tch::Tensor;
 
@@ -229,11 +229,7 @@ impl Model {
     ) -> Result<Tensor, ModelError> {
         let p = self.config().encoder.hidden_dropout_prob;
         Ok(match dropout.and_then(|stream| stream.next_with(p)) {
-            Some(dropout) => {
-                let columns = self.config().encoder.hidden_size;
-                let mask = token_dropout_mask(columns, &dropout, layout, values.kind())?;
-                values.f_mul(&mask)?
-            }
+            Some(dropout) => token_dropout(values, &dropout, layout)?,
             None => values.shallow_clone(),
         })
     }

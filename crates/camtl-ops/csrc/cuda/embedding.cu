@@ -75,22 +75,22 @@ extern "C" int camtl_cuda_embedding_backward(const CamtlLayout* layout, int type
   return error;
 }
 
-extern "C" size_t camtl_cuda_table_gradient_workspace(const CamtlRowGroups* groups, int columns) {
-  return sizeof(float) * static_cast<size_t>(groups->num_pieces) * static_cast<size_t>(columns);
+extern "C" size_t camtl_cuda_table_gradient_workspace(int count, int columns) {
+  const auto pieces = static_cast<size_t>((count + TABLE_PIECE - 1) / TABLE_PIECE);
+  return sizeof(float) * 2 * pieces * static_cast<size_t>(columns);
 }
 
-extern "C" int camtl_cuda_table_gradient(const CamtlRowGroups* groups, int columns, const float* rows, float* table,
-                                         void* workspace, void* stream) {
+extern "C" int camtl_cuda_table_gradient(const int* sorted, const int64_t* order, int count, int columns,
+                                         const float* rows, float* table, void* workspace, void* stream) {
   if (!columns_supported(columns)) return UNSUPPORTED;
   float* const partial = static_cast<float*>(workspace);
-  const RowGroups g{groups->order, groups->pieces, groups->group_pieces, groups->ids, groups->num_pieces,
-                    groups->num_groups};
+  const SortedIds ids{sorted, order, count};
   return with_chunks(columns, [&](auto chunks) {
     constexpr int CHUNKS = decltype(chunks)::value;
-    const int error = launch(table_gradient_pieces_kernel<CHUNKS>, row_blocks(g.num_pieces), 32 * ROW_WARPS, 0, stream,
-                             rows, g, columns, partial);
+    const int error = launch(table_gradient_pieces_kernel<CHUNKS>, row_blocks(count), 32 * ROW_WARPS, 0, stream, rows,
+                             ids, columns, partial, table);
     if (error != 0) return error;
-    return launch(table_gradient_groups_kernel<CHUNKS>, row_blocks(g.num_groups), 32 * ROW_WARPS, 0, stream,
-                  static_cast<const float*>(partial), g, columns, table);
+    return launch(table_gradient_ids_kernel<CHUNKS>, row_blocks(count), 32 * ROW_WARPS, 0, stream,
+                  static_cast<const float*>(partial), ids, columns, table);
   });
 }

@@ -114,6 +114,10 @@ int camtl_cuda_layer_norm_backward(const CamtlLayout* layout, int type, int colu
                                    int bias_tasks, CamtlDropout dropout, void* dz, void* dx, float* dweight,
                                    float* dbias, float* dx_sums, void* workspace, void* stream);
 
+// y = dropout(x); the backward pass is the same on gradients.
+int camtl_cuda_dropout(const CamtlLayout* layout, int type, int columns, const void* x, CamtlDropout dropout, void* y,
+                       void* stream);
+
 // y = (1 + gamma_t) x + beta_t; gamma and beta [T, columns].
 int camtl_cuda_film_forward(const CamtlLayout* layout, int type, int columns, const void* x, const float* gamma,
                             const float* beta, void* y, void* stream);
@@ -153,18 +157,11 @@ int camtl_cuda_embedding_backward(const CamtlLayout* layout, int type, int colum
                                   float* dweight, float* dbias, float* dgamma, float* dbeta, void* workspace,
                                   void* stream);
 
-// table[ids[g]] += sum of rows order[...] of group g; see rows/table_gradient.cuh.
-typedef struct {
-  const int* order;
-  const int* pieces;
-  const int* group_pieces;
-  const int* ids;
-  int num_pieces, num_groups;
-} CamtlRowGroups;
-
-size_t camtl_cuda_table_gradient_workspace(const CamtlRowGroups* groups, int columns);
-int camtl_cuda_table_gradient(const CamtlRowGroups* groups, int columns, const float* rows, float* table,
-                              void* workspace, void* stream);
+// table[id] += sum of the rows with that id. sorted [count]: the rows' ids, ascending; order [count]: the row of
+// each. See rows/table_gradient.cuh.
+size_t camtl_cuda_table_gradient_workspace(int count, int columns);
+int camtl_cuda_table_gradient(const int* sorted, const int64_t* order, int count, int columns, const float* rows,
+                              float* table, void* workspace, void* stream);
 
 // Norm of a flat float32 array; coefficient (or null) = min(1, max_norm / (norm + 1e-6)).
 size_t camtl_cuda_norm_workspace(void);

@@ -24,7 +24,7 @@ const RTLD_NOW: c_int = 2;
 const RTLD_GLOBAL: c_int = 0x100;
 
 /// `kTableVersion` of table.h.
-const TABLE_VERSION: u32 = 2;
+const TABLE_VERSION: u32 = 3;
 
 type Out = *mut *mut C_tensor;
 type In = *const C_tensor;
@@ -46,11 +46,15 @@ struct Table {
         *const i64,
         i64,
         i64,
+        i64,
+        i64,
     ) -> c_int,
+    layout_assign: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int,
     layout_free: unsafe extern "C" fn(*mut c_void),
     film: unsafe extern "C" fn(Out, In, In, In, *mut c_void) -> c_int,
     layer_norm:
         unsafe extern "C" fn(Out, In, In, In, In, f64, *const DropoutArgs, *mut c_void) -> c_int,
+    dropout: unsafe extern "C" fn(Out, In, *const DropoutArgs, *mut c_void) -> c_int,
     gelu: unsafe extern "C" fn(Out, In, In) -> c_int,
     attention: unsafe extern "C" fn(
         Out,
@@ -91,6 +95,13 @@ struct Table {
     ) -> c_int,
     norm: unsafe extern "C" fn(Out, In) -> c_int,
     top_scores: unsafe extern "C" fn(Out, In, i64) -> c_int,
+    graph_enter: unsafe extern "C" fn(i64) -> c_int,
+    graph_leave: unsafe extern "C" fn() -> c_int,
+    graph_begin: unsafe extern "C" fn(*mut *mut c_void, i64, *mut c_void) -> c_int,
+    graph_end: unsafe extern "C" fn(*mut c_void) -> c_int,
+    graph_seeds: unsafe extern "C" fn(*mut c_void, *mut u64, *mut i64) -> c_int,
+    graph_replay: unsafe extern "C" fn(*mut c_void, *const u64, i64) -> c_int,
+    graph_free: unsafe extern "C" fn(*mut c_void),
 }
 
 /// The opened plugin. It stays open as long as the process lives.
@@ -267,6 +278,19 @@ impl Plugin {
         })
     }
 
+    pub(crate) fn dropout(
+        &self,
+        x: &Tensor,
+        dropout: Dropout,
+        layout: &CudaLayout,
+    ) -> Result<Tensor> {
+        let dropout = DropoutArgs::from(Some(dropout));
+        // SAFETY: as in `film`.
+        self.tensor(|out| unsafe {
+            (self.table.dropout)(out, x.as_ptr(), &dropout, layout.pointer)
+        })
+    }
+
     pub(crate) fn gelu(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         // SAFETY: as in `film`.
         self.tensor(|out| unsafe { (self.table.gelu)(out, x.as_ptr(), bias.as_ptr()) })
@@ -418,18 +442,22 @@ pub(crate) struct CudaLayout {
     pointer: *mut c_void,
 }
 
-// SAFETY: the object behind the pointer is immutable and its count is atomic.
+// SAFETY: the count of the object behind the pointer is atomic, and it is written only through an
+// exclusive reference.
 unsafe impl Send for CudaLayout {}
 
 impl CudaLayout {
+    /// `fixed`: tasks and longest sequence on which sizes depend instead of the batch's own.
     pub(crate) fn new(
         plugin: Plugin,
         cu_seqlens: &[i64],
         key_lengths: &[i64],
         tasks: &[i64],
+        fixed: Option<(i64, i64)>,
         device: usize,
     ) -> Result<Self> {
         let mut out = std::ptr::null_mut();
+        let (fixed_tasks, fixed_length) = fixed.unwrap_or((0, 0));
         // SAFETY: the slices have sequences + 1, sequences and sequences entries, as
         // Packing keeps them.
         plugin.done(unsafe {
@@ -439,6 +467,8 @@ impl CudaLayout {
                 key_lengths.as_ptr(),
                 tasks.as_ptr(),
                 tasks.len() as i64,
+                fixed_tasks,
+                fixed_length,
                 device as i64,
             )
         })?;
@@ -447,11 +477,108 @@ impl CudaLayout {
             pointer: out,
         })
     }
+
+    /// Takes over the contents of a layout of the same sizes, at the places they have.
+    pub(crate) fn assign(&mut self, other: &CudaLayout) -> Result<()> {
+        // SAFETY: two live layouts.
+        self.plugin
+            .done(unsafe { (self.plugin.table.layout_assign)(self.pointer, other.pointer) })
+    }
 }
 
 impl Drop for CudaLayout {
     fn drop(&mut self) {
         // SAFETY: the pointer is from layout_new and given back once.
         unsafe { (self.plugin.table.layout_free)(self.pointer) }
+    }
+}
+
+/// This thread on the stream of captures; dropping it brings the thread back.
+#[derive(Debug)]
+pub(crate) struct CaptureStream {
+    plugin: Plugin,
+    // The stream is a property of the thread.
+    thread: std::marker::PhantomData<*const ()>,
+}
+
+impl CaptureStream {
+    pub(crate) fn enter(plugin: Plugin, device: usize) -> Result<Self> {
+        // SAFETY: changes a property of this thread.
+        plugin.done(unsafe { (plugin.table.graph_enter)(device as i64) })?;
+        Ok(CaptureStream {
+            plugin,
+            thread: std::marker::PhantomData,
+        })
+    }
+}
+
+impl Drop for CaptureStream {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        if let Err(error) = self
+            .plugin
+            .done(unsafe { (self.plugin.table.graph_leave)() })
+        {
+            tracing::error!(%error, "the thread stays on the stream of captures");
+        }
+    }
+}
+
+/// A captured graph, or the capture of one; dropping the latter gives it up.
+#[derive(Debug)]
+pub(crate) struct RawGraph {
+    plugin: Plugin,
+    pointer: *mut c_void,
+}
+
+impl RawGraph {
+    /// Begins a capture on this thread, which must be on the stream of captures. `shared` lends the
+    /// memory between its launches.
+    pub(crate) fn begin(plugin: Plugin, device: usize, shared: Option<&RawGraph>) -> Result<Self> {
+        let mut out = std::ptr::null_mut();
+        let shared = shared.map_or(std::ptr::null_mut(), |graph| graph.pointer);
+        // SAFETY: null or a live graph.
+        plugin.done(unsafe { (plugin.table.graph_begin)(&mut out, device as i64, shared) })?;
+        Ok(RawGraph {
+            plugin,
+            pointer: out,
+        })
+    }
+
+    /// Ends the capture.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        // SAFETY: a live graph.
+        self.plugin
+            .done(unsafe { (self.plugin.table.graph_end)(self.pointer) })
+    }
+
+    /// Seeds that the captured dropouts had.
+    pub(crate) fn seeds(&self) -> Result<Vec<u64>> {
+        let mut count = 0;
+        // SAFETY: writes one number.
+        self.plugin.done(unsafe {
+            (self.plugin.table.graph_seeds)(self.pointer, std::ptr::null_mut(), &mut count)
+        })?;
+        let mut seeds = vec![0; usize::try_from(count).unwrap_or_default()];
+        // SAFETY: room for as many seeds as the first call has counted; a graph's do not change.
+        self.plugin.done(unsafe {
+            (self.plugin.table.graph_seeds)(self.pointer, seeds.as_mut_ptr(), &mut count)
+        })?;
+        Ok(seeds)
+    }
+
+    /// Puts the captured launches in this thread's stream, with these seeds.
+    pub(crate) fn replay(&self, seeds: &[u64]) -> Result<()> {
+        // SAFETY: a live graph; the number of seeds is passed along.
+        self.plugin.done(unsafe {
+            (self.plugin.table.graph_replay)(self.pointer, seeds.as_ptr(), seeds.len() as i64)
+        })
+    }
+}
+
+impl Drop for RawGraph {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is from graph_begin and given back once.
+        unsafe { (self.plugin.table.graph_free)(self.pointer) }
     }
 }

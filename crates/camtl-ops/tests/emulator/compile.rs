@@ -15,6 +15,7 @@ pub(crate) const UNITS: &[&str] = &[
     "adamw",
     "attention_backward",
     "attention_forward",
+    "dropout",
     "embedding",
     "film",
     "gelu_bias",
@@ -101,6 +102,7 @@ impl Compiler {
         let glue = hash_of(&(
             headers(&read_tree(kernels)),
             read_tree(&kernels.join("plugin")),
+            fs::read_to_string(kernels.join("../gradient_view.h")).unwrap(),
             read_tree(&self.emulator),
         ));
         let mut job = Job::new(self.emulator.join(file), kernels, glue);

@@ -12,6 +12,8 @@
 #include "plugin/layout.h"
 #include "plugin/table.h"
 #include "plugin/guard.h"
+#include "plugin/seeds.h"
+#include "tape.h"
 
 namespace {
 
@@ -44,14 +46,20 @@ void close(const char* name, const Tensor& got, const Tensor& expected, double t
 struct Batch {
   std::vector<int64_t> starts, keys, tasks;
   void* layout = nullptr;
-  explicit Batch(const std::vector<int64_t>& lengths, std::vector<int64_t> of_task) : tasks(std::move(of_task)) {
+  // `fixed`: the layout's sizes are made for this many tasks and this longest sequence.
+  explicit Batch(const std::vector<int64_t>& lengths, std::vector<int64_t> of_task,
+                 std::pair<int64_t, int64_t> fixed = {0, 0})
+      : tasks(std::move(of_task)) {
     starts.push_back(0);
     for (int64_t length : lengths) {
       starts.push_back(starts.back() + length);
       keys.push_back(length);
     }
-    done(plugin::layout_new(&layout, starts.data(), keys.data(), tasks.data(), static_cast<int64_t>(tasks.size()), 0));
+    done(plugin::layout_new(&layout, starts.data(), keys.data(), tasks.data(), static_cast<int64_t>(tasks.size()),
+                            fixed.first, fixed.second, 0));
   }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
   ~Batch() { plugin::layout_free(layout); }
   int64_t rows() const { return starts.back(); }
   Tensor row_tasks() const {
@@ -191,6 +199,183 @@ void rows_cases() {
   }
 }
 
+// The gradient of a table whose own lies in a larger buffer is added there.
+void flat_case() {
+  const Batch batch({5, 7}, {0, 0});
+  const int64_t n = batch.rows(), d = 64;
+  Leaf word({11, d}, at::kFloat), type({2, d}, at::kFloat), position({9, d}, at::kFloat), w({d}, at::kFloat), b({d}, at::kFloat);
+  const Tensor ids = at::randint(11, {n}, at::kLong), types = at::zeros({n}, at::kLong), positions = at::randint(9, {n}, at::kLong);
+  const Tensor flat = at::full({40 * d}, 0.25);
+  word.tested.mutable_grad() = flat.narrow(0, 8 * d, 11 * d).view({11, d});
+  const Tensor* id_list[3] = {&ids, &types, &positions};
+  const Tensor* tables[7] = {&word.tested, &type.tested, &position.tested, &w.tested, &b.tested, nullptr, nullptr};
+  Tensor* out = nullptr;
+  done(plugin::embedding(&out, id_list, tables, 1e-6, &kNone, batch.layout));
+  const Tensor sum = word.exact.index_select(0, ids) + type.exact.index_select(0, types) + position.exact.index_select(0, positions);
+  const Tensor y = owned(out), expected = at::layer_norm(sum, {d}, w.exact, b.exact, 1e-6), dy = at::randn({n, d});
+  torch::autograd::backward({y}, {dy});
+  torch::autograd::backward({expected}, {dy.to(at::kDouble)});
+  close("embedding, flat gradient", flat.narrow(0, 8 * d, 11 * d).view({11, d}), word.exact.grad() + 0.25, 1e-5);
+  close("embedding, beside the flat gradient", at::cat({flat.narrow(0, 0, 8 * d), flat.narrow(0, 19 * d, 21 * d)}),
+        at::full({29 * d}, 0.25, at::kDouble), 0);
+}
+
+void dropout_case() {
+  const Batch batch({5, 0, 7, 3}, {1, 1, 0, 2});
+  const plugin::Dropout half{99, 2.0, 1u << 31, 1};
+  const Tensor ones = at::ones({batch.rows(), 64});
+  Tensor* out = nullptr;
+  done(plugin::dropout(&out, &ones, &half, batch.layout));
+  const Tensor mask = owned(out);
+  close("dropout, kept", mask.mean(), at::ones({}, at::kDouble), 0.1);
+  Leaf x({batch.rows(), 64}, at::kFloat);
+  done(plugin::dropout(&out, &x.tested, &half, batch.layout));
+  compare("dropout", owned(out), x.exact * mask.to(at::kDouble), {{"x", &x}}, 1e-6);
+}
+
+// A step of a small model, from tokens to gradients, as a captured graph would do it.
+struct Step {
+  static constexpr int64_t d = 64, heads = 2, tasks = 4, length = 64, classes = 3;
+  std::vector<Tensor> parameters, gradients;
+  Tensor word, type, position, w, b, gamma, beta, qkv, out, norm_w, norm_b, up, up_b, band, head;
+
+  Step() {
+    const auto parameter = [&](at::IntArrayRef shape) {
+      Tensor value = (at::randn(shape) * 0.2).set_requires_grad(true);
+      value.mutable_grad() = at::zeros(shape);
+      parameters.push_back(value);
+      gradients.push_back(value.grad());
+      return value;
+    };
+    word = parameter({50, d}), type = parameter({2, d}), position = parameter({length, d});
+    w = parameter({d}), b = parameter({d}), gamma = parameter({tasks, d}), beta = parameter({tasks, d});
+    qkv = parameter({3 * d, d}), out = parameter({d, d}), norm_w = parameter({tasks, d}), norm_b = parameter({d});
+    up = parameter({d, d}), up_b = parameter({d}), band = parameter({tasks, length, 22}), head = parameter({tasks * classes, d});
+  }
+
+  // What changes from batch to batch.
+  struct Data {
+    Batch batch, first;
+    Tensor ids, types, positions, first_rows, labels, scores, weights;
+    static std::vector<int64_t> ones(size_t count) { return std::vector<int64_t>(count, 1); }
+
+    Data(const std::vector<int64_t>& lengths, const std::vector<int64_t>& of_task, bool fixed)
+        : batch(lengths, of_task, fixed ? std::pair{tasks, length} : std::pair{int64_t{0}, int64_t{0}}),
+          first(ones(lengths.size()), of_task, fixed ? std::pair{tasks, int64_t{1}} : std::pair{int64_t{0}, int64_t{0}}) {
+      const int64_t n = batch.rows(), sequences = static_cast<int64_t>(lengths.size());
+      std::vector<int64_t> places;
+      for (int64_t l : lengths) {
+        for (int64_t i = 0; i < l; ++i) places.push_back(i);
+      }
+      ids = at::randint(50, {n}, at::kLong), types = at::randint(2, {n}, at::kLong), positions = at::tensor(places, at::kLong);
+      first_rows = at::tensor(std::vector<int64_t>(batch.starts.begin(), batch.starts.end() - 1), at::kLong);
+      labels = at::randint(classes, {sequences}, at::kLong);
+      scores = at::randn({sequences}), weights = at::rand({sequences});
+    }
+
+    void assign(const Data& other) {
+      done(plugin::layout_assign(batch.layout, other.batch.layout));
+      done(plugin::layout_assign(first.layout, other.first.layout));
+      ids.copy_(other.ids), types.copy_(other.types), positions.copy_(other.positions);
+      first_rows.copy_(other.first_rows), labels.copy_(other.labels), scores.copy_(other.scores);
+      weights.copy_(other.weights);
+    }
+  };
+
+  // Loss of each sequence and norm of the gradient, which is left in `gradients`. `seeds`: of four dropouts.
+  std::vector<Tensor> operator()(const Data& data, const std::vector<uint64_t>& seeds) const {
+    for (const Tensor& gradient : gradients) gradient.zero_();
+    size_t drawn = 0;
+    const auto drop = [&] { return plugin::Dropout{seeds[drawn++], 1.0 / 0.9, 429496730u, 1}; };
+    Tensor* result = nullptr;
+    const plugin::Dropout of_embedding = drop(), of_attention = drop(), of_norm = drop(), of_pooled = drop();
+    const Tensor* id_list[3] = {&data.ids, &data.types, &data.positions};
+    const Tensor* tables[7] = {&word, &type, &position, &w, &b, &gamma, &beta};
+    done(plugin::embedding(&result, id_list, tables, 1e-6, &of_embedding, data.batch.layout));
+    const Tensor x = owned(result), projected = at::linear(x, qkv);
+    done(plugin::attention(&result, &projected, nullptr, nullptr, &band, heads, 0, &of_attention, data.batch.layout));
+    const Tensor attended = at::linear(owned(result).to(at::kFloat), out);
+    done(plugin::layer_norm(&result, &attended, &x, &norm_w, &norm_b, 1e-6, &of_norm, data.batch.layout));
+    const Tensor before = at::linear(owned(result), up);
+    done(plugin::gelu(&result, &before, &up_b));
+    const Tensor pooled = owned(result).index_select(0, data.first_rows);
+    done(plugin::dropout(&result, &pooled, &of_pooled, data.first.layout));
+    const Tensor dropped = owned(result);
+    done(plugin::film(&result, &dropped, &gamma, &beta, data.first.layout));
+    const Tensor logits = at::linear(owned(result), head);
+    const std::vector<int64_t> offsets = {0, 3, 6, 9, 12}, regression = {0, 0, 1, 0};
+    Tensor* said[2] = {nullptr, nullptr};
+    done(plugin::heads(said, &logits, offsets.data(), regression.data(), tasks, &data.labels, &data.scores, data.first.layout));
+    const Tensor entropy = owned(said[0]), loss = owned(said[1]);
+    torch::autograd::backward({(loss * data.weights).sum()}, {});
+    const Tensor flat = at::cat([&] {
+      std::vector<Tensor> all;
+      for (const Tensor& gradient : gradients) all.push_back(gradient.reshape({-1}));
+      return all;
+    }());
+    done(plugin::norm(&result, &flat));
+    return {loss.detach(), entropy, owned(result)};
+  }
+};
+
+void equal(const char* name, const std::vector<Tensor>& got, const std::vector<Tensor>& expected) {
+  bool good = got.size() == expected.size();
+  for (size_t i = 0; good && i < got.size(); ++i) good = got[i].equal(expected[i]);
+  std::printf("%s %s\n", good ? "ok    " : "FAILED", name);
+  failures += !good;
+}
+
+void graph_case() {
+  const Step step;
+  const auto results = [&](const Step::Data& data, const std::vector<uint64_t>& seeds) {
+    std::vector<Tensor> all = step(data, seeds);
+    for (const Tensor& gradient : step.gradients) all.push_back(gradient.clone());
+    return all;
+  };
+  // Batches of as many sequences and tokens, which have nothing else in common.
+  const std::vector<std::pair<std::vector<int64_t>, std::vector<int64_t>>> shapes = {
+      {{17, 30, 9, 40}, {0, 0, 2, 3}}, {{64, 1, 1, 30}, {1, 1, 1, 1}}, {{2, 47, 40, 7}, {0, 1, 2, 3}}};
+  // Fixed sizes change sums over segments in their last bits at most.
+  at::manual_seed(5);
+  const Step::Data plain(shapes[1].first, shapes[1].second, false);
+  at::manual_seed(5);
+  const Step::Data fixed(shapes[1].first, shapes[1].second, true);
+  const std::vector<uint64_t> first_seeds = {11, 12, 13, 14};
+  const auto without = results(plain, first_seeds), with = results(fixed, first_seeds);
+  for (size_t i = 0; i < with.size(); ++i) {
+    close(("fixed sizes, result " + std::to_string(i)).c_str(), with[i], without[i].to(at::kDouble), 1e-5);
+  }
+
+  Step::Data data(shapes[0].first, shapes[0].second, true);
+  step(data, first_seeds);
+  plugin::SeedPlaces places(at::zeros({16}, at::kLong));
+  tape::Tape tape;
+  plugin::seed_places() = &places;
+  const std::vector<Tensor> outputs = tape.record([&] { return step(data, first_seeds); });
+  plugin::seed_places() = nullptr;
+  if (places.drawn() != first_seeds) {
+    std::printf("FAILED graph: seeds\n");
+    ++failures;
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const Step::Data fresh(shapes[i].first, shapes[i].second, true);
+    const std::vector<uint64_t> seeds = {21 + i, 32 + i, 1000003 * i, 54 + i};
+    const std::vector<Tensor> expected = results(fresh, seeds);
+    data.assign(fresh);
+    for (size_t k = 0; k < seeds.size(); ++k) places.places()[static_cast<int64_t>(k)] = static_cast<int64_t>(seeds[k]);
+    tape.replay();
+    std::vector<Tensor> got = outputs;
+    got.insert(got.end(), step.gradients.begin(), step.gradients.end());
+    equal(("graph replayed on batch " + std::to_string(i)).c_str(), got, expected);
+  }
+
+  const Step::Data other({17, 30, 9, 41}, {0, 0, 2, 3}, true);
+  if (plugin::layout_assign(data.batch.layout, other.batch.layout) == 0) {
+    std::printf("FAILED graph: a layout of other sizes was taken over\n");
+    ++failures;
+  }
+}
+
 void heads_case() {
   // Three heads: three classes, a score, two classes. One sequence each of no label.
   const Batch batch({1, 1, 1, 1, 1, 1}, {2, 0, 1, 0, 1, 2});
@@ -269,7 +454,10 @@ int main() {
   attention_case("attention, separate, first rows", {7, 0, 20, 5}, false, true);
   attention_case("attention, long", {150, 0, 130, 5}, true, false);
   rows_cases();
+  flat_case();
+  dropout_case();
   heads_case();
+  graph_case();
   optimiser_cases();
   return failures == 0 ? 0 : 1;
 }

@@ -110,12 +110,16 @@ inline int launch(void (*kernel)(Parameters...), dim3 grid, int threads, std::si
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   } call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)};
-  emulator::run_grid({grid.x, grid.y, grid.z}, threads, shared_bytes,
-                     [](void* pointer) {
-                       auto* c = static_cast<Call*>(pointer);
-                       std::apply(c->kernel, c->arguments);
-                     },
-                     &call);
+  auto run = [call, grid, threads, shared_bytes]() mutable {
+    emulator::run_grid({grid.x, grid.y, grid.z}, threads, shared_bytes,
+                       [](void* pointer) {
+                         auto* c = static_cast<Call*>(pointer);
+                         std::apply(c->kernel, c->arguments);
+                       },
+                       &call);
+  };
+  run();
+  if (emulator::on_launch) emulator::on_launch(run);
   return 0;
 }
 

@@ -1,12 +1,13 @@
 //! How a run begins: anew, or from a checkpoint.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::sampler::{TaskInfo, build_sampler};
 use camtl_data::task::TaskSpec;
-use camtl_model::{HeadKind, Model, ParameterReport, TaskHead};
+use camtl_model::{HeadKind, Model, ParameterReport, StepGraphs, TaskHead};
 
 use super::{STATE, Trainer};
 use crate::checkpoint::CheckpointStore;
@@ -20,6 +21,9 @@ use crate::schedule::LinearSchedule;
 use crate::scorer::TRAIN;
 use crate::setup::task_head;
 use crate::state::{Totals, TrainState, Window};
+
+/// Buckets of batches whose graphs are kept: those of training and of scoring.
+const GRAPHS: usize = 32;
 
 impl Trainer {
     /// A new run. The data sets are in the order of the model's tasks. Without `run_dir` nothing is
@@ -84,7 +88,7 @@ impl Trainer {
         let path = store.path(manifest.step);
         let device = crate::device::resolve_device(config.train.device)?;
         let mut model = Model::load(&path, device)?;
-        crate::set_precision(&mut model, config.train.precision)?;
+        crate::set_device_options(&mut model, &config.train)?;
         let mut trainer = Self::assemble(config, datasets, model)?;
         trainer.restore(&path)?;
         trainer.folder = Some(RunFolder::continue_at(
@@ -159,7 +163,15 @@ impl Trainer {
             events_bytes: 0,
             tensorboard: None,
         };
+        let graphs = match train.cuda_graphs {
+            true => {
+                StepGraphs::check(&model)?;
+                Some(RefCell::new(StepGraphs::new(GRAPHS)))
+            }
+            false => None,
+        };
         Ok(Self {
+            graphs,
             optimizer: Optimizer::new(&model, train)?,
             schedule: LinearSchedule::new(train.learning_rate, total_steps, train.warmup_ratio),
             config,

@@ -8,7 +8,7 @@ use camtl_data::sampler::{
     ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError, Selection,
 };
 use camtl_data::task::TaskKind;
-use camtl_model::StepModulation;
+use camtl_model::{Gradients, StepModulation};
 use camtl_ops::grad_norm;
 use tch::Kind;
 
@@ -16,7 +16,7 @@ use super::Trainer;
 use crate::answer::to_vec;
 use crate::config::{RegressionUnit, ScoringDropout};
 use crate::error::{Offenders, TrainError};
-use crate::forward::run;
+use crate::forward::{plain_batch, run};
 use crate::scorer::{ModelScorer, RandomScorer, TRAIN, dropout_stream, train_split};
 use crate::state::Update;
 
@@ -27,10 +27,12 @@ impl Trainer {
         let index = self.state.step;
         let (selection, scoring_s) = self.select(index)?;
         let batch = self.pack(&selection.examples)?;
-        let losses = self.accumulate(&batch, index)?;
+        let Gradients {
+            losses,
+            grad_norm: norm_value,
+            grad_norm_on_device: norm,
+        } = self.gradients(&batch, index)?;
         self.require_finite(&batch, &losses, "the loss is")?;
-        let norm = grad_norm(&self.model.parameters().flat_grad())?;
-        let norm_value = norm.f_double_value(&[])?;
         if !norm_value.is_finite() {
             return Err(self.not_finite(
                 "the gradient is",
@@ -109,6 +111,7 @@ impl Trainer {
         let seed = |name| derive_seed(train.seed, name, index);
         let mut scorer = ModelScorer {
             model: &self.model,
+            graphs: self.graphs.as_ref(),
             datasets: &self.datasets,
             batch_tokens: train.scoring_batch_tokens,
             dropout_seed: with_dropout.then(|| seed("scoring dropout")),
@@ -185,12 +188,37 @@ impl Trainer {
         Ok(batch)
     }
 
+    /// Puts the batch's gradient into the model.
+    fn gradients(&self, batch: &PackedBatch, index: u64) -> Result<Gradients, TrainError> {
+        if let Some(graphs) = &self.graphs {
+            let budget = self.config.train.micro_batch_tokens;
+            if let Some(plain) = plain_batch(batch, &self.model, budget) {
+                let dropout = dropout_stream(&self.model, self.dropout_seed(index, 0));
+                return Ok(graphs
+                    .borrow_mut()
+                    .gradients(&self.model, &plain, Some(dropout))?);
+            }
+        }
+        let losses = self.accumulate(batch, index)?;
+        let norm = grad_norm(&self.model.parameters().flat_grad())?;
+        Ok(Gradients {
+            losses,
+            grad_norm: norm.f_double_value(&[])?,
+            grad_norm_on_device: norm,
+        })
+    }
+
+    /// Seed of the masks of micro-batch `number` of update `index`.
+    fn dropout_seed(&self, index: u64, number: usize) -> u64 {
+        let seed = derive_seed(self.config.train.seed, "dropout", index);
+        derive_seed(seed, "micro-batch", number as u64)
+    }
+
     /// Puts the batch's gradient into the model and returns each example's loss. Loss weights come
     /// from the whole batch, so micro-batches add up to its gradient.
     fn accumulate(&self, batch: &PackedBatch, index: u64) -> Result<Vec<f32>, TrainError> {
         let device = self.model.device();
         self.model.parameters().zero_grad()?;
-        let seed = derive_seed(self.config.train.seed, "dropout", index);
         let mut losses = Vec::with_capacity(batch.num_examples());
         // The generators are evaluated once per step, whatever the number of micro-batches.
         let step = StepModulation::new(&self.model)?;
@@ -199,8 +227,7 @@ impl Trainer {
             .iter()
             .enumerate()
         {
-            let mut dropout =
-                dropout_stream(&self.model, derive_seed(seed, "micro-batch", number as u64));
+            let mut dropout = dropout_stream(&self.model, self.dropout_seed(index, number));
             let heads = run(
                 &self.model,
                 part,

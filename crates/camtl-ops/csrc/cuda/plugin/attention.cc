@@ -122,8 +122,7 @@ int attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const 
               int64_t heads, int first_only, const Dropout* dropout, void* layout_pointer) {
   return guarded([&] {
     const LayoutPtr layout = layout_of(layout_pointer);
-    const AttentionOptions options{heads, first_only != 0,
-                          {dropout->seed, dropout->scale, dropout->threshold, dropout->on, nullptr}};
+    const AttentionOptions options{heads, first_only != 0, dropout_of(*dropout)};
     at::Tensor query = q->to(at::kBFloat16);
     MaybeTensor key = k ? MaybeTensor(k->to(at::kBFloat16)) : MaybeTensor();
     MaybeTensor values = v ? MaybeTensor(v->to(at::kBFloat16)) : MaybeTensor();

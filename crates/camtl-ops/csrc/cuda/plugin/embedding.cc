@@ -1,21 +1,14 @@
 // Autograd function of the embedding layer on the GPU.
 #include "plugin/table.h"
 
-#include <ATen/ops/arange.h>
+#include <ATen/ops/sort.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
-#include <numeric>
-#include <vector>
-
+#include "../../gradient_view.h"
 #include "plugin/function.h"
 
 namespace camtl::plugin {
 namespace {
-
-// Rows of one piece of the table gradient: long enough that most tokens need one
-// piece, short enough that a frequent token is shared among warps.
-constexpr int64_t kPiece = 64;
 
 struct EmbeddingOptions {
   at::Tensor input_ids, token_type_ids, position_ids;
@@ -45,49 +38,18 @@ CamtlEmbedding arguments(const variable_list& tables, const at::Tensor* ids, con
   return a;
 }
 
-// Dense gradient of one table. The sort runs on the host: ids come from there, and
-// its order, not the GPU's, decides the order of additions.
+// Dense gradient of one table, undefined if it was added where it belongs. The order of a stable sort, not the GPU's,
+// decides the order of additions.
 at::Tensor scattered(const at::Tensor& table, const at::Tensor& ids, const at::Tensor& dz, const Launch& launch) {
-  const at::Tensor dtable = at::zeros(table.sizes(), table.options());
-  const at::Tensor host = ids.to(at::kCPU);
-  const int* id = host.const_data_ptr<int>();
-  const int64_t count = host.numel();
-  std::vector<int> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [id](int a, int b) { return id[a] < id[b]; });
-  std::vector<int> pieces, groups, group_ids;
-  int64_t in_piece = 0;
-  for (int64_t at = 0; at < count; ++at) {
-    const int here = id[order[static_cast<size_t>(at)]];
-    if (at == 0 || here != group_ids.back()) {
-      groups.push_back(static_cast<int>(pieces.size()));
-      group_ids.push_back(here);
-      in_piece = 0;
-    }
-    if (in_piece == 0) pieces.push_back(static_cast<int>(at));
-    in_piece = (in_piece + 1) % kPiece;
-  }
-  const auto num_pieces = static_cast<int>(pieces.size()), num_groups = static_cast<int>(group_ids.size());
-  pieces.push_back(static_cast<int>(count));
-  groups.push_back(num_pieces);
-  at::Tensor packed = at::empty({static_cast<int64_t>(order.size() + pieces.size() + groups.size() + group_ids.size())},
-                                at::TensorOptions().dtype(at::kInt));
-  int* to = packed.mutable_data_ptr<int>();
-  for (const auto* part : {&order, &pieces, &groups, &group_ids}) to = std::copy(part->begin(), part->end(), to);
-  packed = packed.to(table.device());
-  CamtlRowGroups g{};
-  g.order = packed.const_data_ptr<int>();
-  g.pieces = g.order + order.size();
-  g.group_pieces = g.pieces + pieces.size();
-  g.ids = g.group_pieces + groups.size();
-  g.num_pieces = num_pieces;
-  g.num_groups = num_groups;
-  const auto columns = static_cast<int>(table.size(1));
-  const at::Tensor memory = workspace(camtl_cuda_table_gradient_workspace(&g, columns), table);
-  Launch::check(camtl_cuda_table_gradient(&g, columns, floats(dz), mutable_floats(dtable), mutable_data(memory),
-                                          launch.stream()),
+  const at::Tensor kept = gradient_view(table);
+  const at::Tensor dtable = kept.defined() ? kept : at::zeros(table.sizes(), table.options());
+  const auto [sorted, order] = at::sort(ids, /*stable=*/true, /*dim=*/0, /*descending=*/false);
+  const auto count = static_cast<int>(ids.numel()), columns = static_cast<int>(table.size(1));
+  const at::Tensor memory = workspace(camtl_cuda_table_gradient_workspace(count, columns), table);
+  Launch::check(camtl_cuda_table_gradient(sorted.const_data_ptr<int>(), order.const_data_ptr<int64_t>(), count, columns,
+                                          floats(dz), mutable_floats(dtable), mutable_data(memory), launch.stream()),
                 "embedding, table gradient");
-  return dtable;
+  return kept.defined() ? at::Tensor() : dtable;
 }
 
 struct Embedding : torch::autograd::Function<Embedding> {
@@ -153,8 +115,7 @@ int embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* 
               const Dropout* dropout, void* layout) {
   return guarded([&] {
     const auto index = [](const at::Tensor& x) { return x.to(at::kInt).contiguous(); };
-    const EmbeddingOptions options{index(*ids[0]), index(*ids[1]), index(*ids[2]), eps,
-                          {dropout->seed, dropout->scale, dropout->threshold, dropout->on, nullptr}};
+    const EmbeddingOptions options{index(*ids[0]), index(*ids[1]), index(*ids[2]), eps, dropout_of(*dropout)};
     // The tables are float32 masters; what the layers read is bf16 when autocast asks for it.
     const bool half = tables[0]->scalar_type() == at::kBFloat16 ||
                       (at::autocast::is_autocast_enabled(at::kCUDA) &&

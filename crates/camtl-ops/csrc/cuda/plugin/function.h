@@ -10,6 +10,7 @@
 
 #include "plugin/guard.h"
 #include "plugin/layout.h"
+#include "plugin/seeds.h"
 
 namespace camtl::plugin {
 

@@ -1,6 +1,11 @@
 // Autograd function of the heads' losses and entropies on the GPU.
 #include "plugin/table.h"
 
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
 #include "plugin/function.h"
 
 namespace camtl::plugin {
@@ -17,6 +22,30 @@ struct HeadArguments {
             static_cast<int>(logits.size(1))};
   }
 };
+
+// [T + 1] offsets, then [T] whether a head is a regression, on the device. A model's heads are the same in every
+// step: their words are brought over once and kept for good, as captured graphs hold their address.
+at::Tensor words_of(const int64_t* offsets, const int64_t* regression, int64_t heads, const at::Device& device) {
+  using Key = std::pair<std::vector<int64_t>, int>;
+  static std::mutex mutex;
+  // Never destroyed: at the end of the process libtorch may be gone before it.
+  static auto& kept = *new std::map<Key, at::Tensor>;
+  Key key;
+  key.first.assign(offsets, offsets + heads + 1);
+  key.first.insert(key.first.end(), regression, regression + heads);
+  key.second = device.index();
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = kept.find(key);
+  if (found != kept.end()) return found->second;
+  TORCH_CHECK(seed_places() == nullptr, "a graph is captured before its work was done once: nothing may be copied to the "
+                                        "GPU meanwhile");
+  at::Tensor words = host_words(2 * heads + 1, at::kInt, device);
+  int* const to = words.mutable_data_ptr<int>();
+  for (size_t i = 0; i < key.first.size(); ++i) to[i] = static_cast<int>(key.first[i]);
+  words = words.to(device, /*non_blocking=*/true);
+  kept.emplace(std::move(key), words);
+  return words;
+}
 
 struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& logits_, const MaybeTensor& classes_,
@@ -59,11 +88,7 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
 int heads(at::Tensor** out, const at::Tensor* logits, const int64_t* offsets, const int64_t* regression,
           int64_t heads, const at::Tensor* classes, const at::Tensor* scores, void* layout) {
   return guarded([&] {
-    at::Tensor words = host_words(2 * heads + 1, at::kInt, logits->device());
-    int* const to = words.mutable_data_ptr<int>();
-    std::copy(offsets, offsets + heads + 1, to);
-    std::copy(regression, regression + heads, to + heads + 1);
-    const HeadArguments arguments{words.to(logits->device(), /*non_blocking=*/true), heads};
+    const HeadArguments arguments{words_of(offsets, regression, heads, logits->device()), heads};
     const MaybeTensor labels = classes ? MaybeTensor(classes->to(at::kInt).contiguous()) : MaybeTensor();
     const MaybeTensor targets = scores ? MaybeTensor(scores->to(at::kFloat).contiguous()) : MaybeTensor();
     const variable_list results =

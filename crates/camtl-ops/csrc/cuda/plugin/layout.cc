@@ -5,6 +5,7 @@
 #include <plugin_device.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
@@ -37,7 +38,8 @@ class Arrays {
 
 }  // namespace
 
-Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences, int64_t device) {
+Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences, int64_t fixed_tasks,
+               int64_t fixed_length, int64_t device) {
   const int64_t rows = starts[sequences];
   TORCH_CHECK(rows <= INT32_MAX, "a batch of ", rows, " tokens is more than the GPU kernels count");
   int64_t max_length = 0, largest_task = -1;
@@ -47,7 +49,14 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks,
     largest_task = std::max(largest_task, tasks[b]);
     short_keys = short_keys || keys[b] != starts[b + 1] - starts[b];
   }
-  task_capacity = std::max(kTaskCapacity, largest_task + 1);
+  const bool fixed = fixed_tasks > 0;
+  if (fixed) {
+    TORCH_CHECK(largest_task < fixed_tasks && max_length <= fixed_length && !short_keys, "a layout of ", fixed_tasks,
+                " tasks and up to ", fixed_length, " rows a sequence is not for a batch with task ", largest_task,
+                ", a sequence of ", max_length, " rows", short_keys ? " and rows that are no keys" : "");
+    max_length = fixed_length;
+  }
+  task_capacity = std::max({kTaskCapacity, largest_task + 1, fixed_tasks});
 
   std::vector<int64_t> order(static_cast<size_t>(sequences));
   std::iota(order.begin(), order.end(), int64_t{0});
@@ -98,6 +107,14 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks,
       ++num_segments;
     }
   }
+  if (fixed) {
+    // Each run has at most one segment that is not of full length; one run for each task if the batch is sorted.
+    const int64_t capacity = (rows + longest - 1) / longest + std::min(sequences, fixed_tasks);
+    TORCH_CHECK(num_segments <= capacity, "a layout of fixed sizes is for sequences sorted by task");
+    for (; num_segments < capacity; ++num_segments) {
+      for (int word = 0; word < 4; ++word) a.push(0);
+    }
+  }
   const size_t at_segment_offsets = a.begin();
   std::partial_sum(counts.begin(), counts.end(), counts.begin());
   for (int64_t count : counts) a.push(count);
@@ -116,10 +133,20 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks,
   view.segments = base + at_segments;
   view.segment_offsets = base + at_segment_offsets;
   view.num_sequences = static_cast<int>(sequences);
-  view.num_tasks = static_cast<int>(largest_task + 1);
+  view.num_tasks = static_cast<int>(fixed ? fixed_tasks : largest_task + 1);
   view.num_rows = static_cast<int>(rows);
   view.num_segments = static_cast<int>(num_segments);
   view.max_length = static_cast<int>(max_length);
+}
+
+void Layout::assign(const Layout& other) {
+  const auto sizes = [](const Layout& of) {
+    return std::array<int64_t, 7>{of.arrays.numel(),      of.view.num_sequences, of.view.num_tasks,
+                                  of.view.num_rows,       of.view.num_segments,  of.view.max_length,
+                                  of.view.key_lengths != nullptr};
+  };
+  TORCH_CHECK(sizes(*this) == sizes(other), "the layouts of two batches differ in their sizes");
+  arrays.copy_(other.arrays, /*non_blocking=*/true);
 }
 
 CamtlLayout Layout::with_tasks(int64_t tasks) const {
@@ -130,8 +157,14 @@ CamtlLayout Layout::with_tasks(int64_t tasks) const {
 }
 
 int layout_new(void** out, const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences,
-               int64_t device) {
-  return guarded([&] { *out = c10::make_intrusive<Layout>(starts, keys, tasks, sequences, device).release(); });
+               int64_t fixed_tasks, int64_t fixed_length, int64_t device) {
+  return guarded([&] {
+    *out = c10::make_intrusive<Layout>(starts, keys, tasks, sequences, fixed_tasks, fixed_length, device).release();
+  });
+}
+
+int layout_assign(void* to, void* from) {
+  return guarded([&] { layout_of(to)->assign(*layout_of(from)); });
 }
 
 void layout_free(void* layout) { c10::intrusive_ptr<Layout>::reclaim(static_cast<Layout*>(layout)).reset(); }

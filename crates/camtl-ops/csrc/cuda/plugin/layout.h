@@ -15,7 +15,13 @@ struct Layout : torch::CustomClassHolder {
   CamtlLayout view{};
   int64_t task_capacity = 0;
 
-  Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences, int64_t device);
+  // `fixed_tasks` and `fixed_length` not 0: all sizes are made to depend on the number of sequences, of rows and on
+  // these two alone, as a captured graph needs. No batch may then have more tasks or a longer sequence.
+  Layout(const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences, int64_t fixed_tasks,
+         int64_t fixed_length, int64_t device);
+
+  // Takes over the contents of a layout of the same sizes; the addresses stay.
+  void assign(const Layout& other);
 
   // The view for tables with `tasks` rows: tasks the batch lacks have empty ranges.
   CamtlLayout with_tasks(int64_t tasks) const;

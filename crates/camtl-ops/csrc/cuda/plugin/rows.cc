@@ -110,6 +110,29 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
   }
 };
 
+struct DropoutFunction : torch::autograd::Function<DropoutFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const CamtlDropout& dropout,
+                            const LayoutPtr& layout) {
+    keep(ctx, dropout, layout);
+    return masked(dense(x), dropout, layout);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    check_single_backward();
+    const auto held = kept<CamtlDropout>(ctx);
+    return {masked(dense(grads[0]), held->arguments, held->layout), at::Tensor(), at::Tensor()};
+  }
+
+  static at::Tensor masked(const at::Tensor& x, const CamtlDropout& dropout, const LayoutPtr& layout) {
+    const Launch launch(x);
+    const at::Tensor y = at::empty_like(x);
+    Launch::check(camtl_cuda_dropout(&layout->view, type_of(x), columns_of(x), data(x), dropout, mutable_data(y),
+                                     launch.stream()),
+                  "dropout");
+    return y;
+  }
+};
+
 struct Gelu : torch::autograd::Function<Gelu> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_, const at::Tensor& bias_) {
     const at::Tensor x = dense(x_), bias = dense(bias_);
@@ -156,9 +179,17 @@ int layer_norm(at::Tensor** out, const at::Tensor* x, const at::Tensor* residual
   return guarded([&] {
     const at::Tensor input = as_activation(*x);
     const MaybeTensor added = residual ? MaybeTensor(residual->to(input.scalar_type())) : MaybeTensor();
-    const NormOptions options{eps, {dropout->seed, dropout->scale, dropout->threshold, dropout->on, nullptr}};
+    const NormOptions options{eps, dropout_of(*dropout)};
     *out = new at::Tensor(
         LayerNorm::apply(input, added, as_float(*weight), as_float(*bias), options, layout_of(layout)));
+  });
+}
+
+int dropout(at::Tensor** out, const at::Tensor* x, const Dropout* dropout, void* layout) {
+  return guarded([&] {
+    TORCH_CHECK(x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16,
+                "the GPU kernels take float32 and bfloat16, not ", x->scalar_type());
+    *out = new at::Tensor(DropoutFunction::apply(*x, dropout_of(*dropout), layout_of(layout)));
   });
 }
 

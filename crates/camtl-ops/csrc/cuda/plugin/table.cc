@@ -36,9 +36,12 @@ int capability(int64_t device, int64_t* out) {
   });
 }
 
-const Table kTable = {kTableVersion, sizeof(Table), TORCH_VERSION, error_text, devices,   capability, autocast, layout_new,
-                      layout_free,   film,          layer_norm,    gelu,       attention, embedding,  heads,    adamw,
-                      norm,          top_scores};
+const Table kTable = {
+    kTableVersion, sizeof(Table), TORCH_VERSION, error_text,   devices,     capability,  autocast,
+    layout_new,    layout_assign, layout_free,   film,         layer_norm,  dropout,     gelu,
+    attention,     embedding,     heads,         adamw,        norm,        top_scores,  graph_enter,
+    graph_leave,   graph_begin,   graph_end,     graph_seeds,  graph_replay, graph_free,
+};
 
 }  // namespace
 }  // namespace camtl::plugin

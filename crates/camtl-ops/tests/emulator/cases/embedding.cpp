@@ -1,46 +1,58 @@
 // The embedding layer and the gradients of its tables against float64.
-#include <map>
-
 #include "cases/rows.h"
 
 namespace harness {
 namespace {
 
-// Rows by id, in pieces of at most three rows.
-struct Groups {
-  std::vector<int> order, pieces{0}, group_pieces{0}, ids;
-
-  explicit Groups(const std::vector<int>& of_row) {
-    std::map<int, std::vector<int>> rows;
-    for (std::size_t i = 0; i < of_row.size(); ++i) rows[of_row[i]].push_back(static_cast<int>(i));
-    for (const auto& [id, members] : rows) {
-      ids.push_back(id);
-      for (std::size_t i = 0; i < members.size(); ++i) {
-        if (i > 0 && i % 3 == 0) pieces.push_back(static_cast<int>(order.size()));
-        order.push_back(members[i]);
-      }
-      pieces.push_back(static_cast<int>(order.size()));
-      group_pieces.push_back(static_cast<int>(pieces.size()) - 1);
-    }
-  }
-};
-
 std::vector<double> table_gradient(const std::vector<int>& of_row, Array<float>& dz, int columns, int table_rows,
                                    Random& random, std::vector<double>& before) {
-  const Groups groups(of_row);
-  Array<int> order(groups.order), pieces(groups.pieces), group_pieces(groups.group_pieces), ids(groups.ids);
-  const CamtlRowGroups call{order.data(), pieces.data(), group_pieces.data(), ids.data(),
-                            static_cast<int>(groups.pieces.size()) - 1, static_cast<int>(groups.ids.size())};
+  std::vector<int64_t> order(of_row.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return of_row[static_cast<std::size_t>(a)] < of_row[static_cast<std::size_t>(b)];
+  });
+  std::vector<int> sorted;
+  for (int64_t row : order) sorted.push_back(of_row[static_cast<std::size_t>(row)]);
+  Array<int> ids(sorted);
+  Array<int64_t> rows(order);
+  const auto count = static_cast<int>(of_row.size());
   // The gradient is added to what is there.
   Array<float> table(static_cast<std::size_t>(table_rows * columns));
   fill_normal(table, random);
   before = values(table);
-  Array<unsigned char> workspace(camtl_cuda_table_gradient_workspace(&call, columns));
-  expect(camtl_cuda_table_gradient(&call, columns, dz.data(), table.data(), workspace.data(), nullptr) == 0,
+  Array<unsigned char> workspace(camtl_cuda_table_gradient_workspace(count, columns));
+  expect(camtl_cuda_table_gradient(ids.data(), rows.data(), count, columns, dz.data(), table.data(), workspace.data(),
+                                   nullptr) == 0,
          "table gradient launch failed");
   table.check_guards("table");
   workspace.check_guards("workspace");
   return values(table);
+}
+
+void check_table(const std::vector<int>& ids, Array<float>& dz, int columns, int table_rows, Random& random) {
+  std::vector<double> expected;
+  const auto got = table_gradient(ids, dz, columns, table_rows, random, expected);
+  const auto vdz = values(dz);
+  const auto width = static_cast<std::size_t>(columns);
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    for (std::size_t j = 0; j < width; ++j) {
+      expected[static_cast<std::size_t>(ids[row]) * width + j] += vdz[row * width + j];
+    }
+  }
+  expect_close("embedding tables", got, expected, 1e-5);
+}
+
+// Frequent ids: runs of every length around one and two pieces, side by side and apart.
+void frequent(const std::vector<int>& counts, int columns, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<int> ids;
+  for (std::size_t id = 0; id < counts.size(); ++id) {
+    ids.insert(ids.end(), static_cast<std::size_t>(counts[id]), static_cast<int>(id));
+  }
+  for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[static_cast<std::size_t>(random.below(static_cast<int>(i)))]);
+  Array<float> dz(ids.size() * static_cast<std::size_t>(columns));
+  fill_normal(dz, random);
+  check_table(ids, dz, columns, static_cast<int>(counts.size()) + 1, random);
 }
 
 template <typename T>
@@ -133,16 +145,8 @@ void run(const RowShape& shape, std::uint64_t seed) {
     expect_close("embedding dgamma", values(dgamma), edg, Tolerance<T>::sums);
     expect_close("embedding dbeta", values(dbeta), edbeta, 1e-5);
   }
-  const auto vdz = values(dz);
   for (const auto& [ids, count] : {std::pair{word_ids, WORDS}, {type_ids, TYPES}, {position_ids, positions}}) {
-    std::vector<double> expected;
-    const auto got = table_gradient(ids, dz, shape.columns, count, random, expected);
-    for (std::size_t row = 0; row < rows; ++row) {
-      for (std::size_t j = 0; j < columns; ++j) {
-        expected[static_cast<std::size_t>(ids[row]) * columns + j] += vdz[row * columns + j];
-      }
-    }
-    expect_close("embedding tables", got, expected, 1e-5);
+    check_table(ids, dz, shape.columns, count, random);
   }
   y.check_guards("y");
   dz.check_guards("dz");
@@ -157,6 +161,9 @@ const bool registered = [] {
     add_case({"embedding", "bf16, " + shape.name, quick, [shape, seed] { run<camtl::bf16>(shape, seed); }});
     add_case({"embedding", "float32, " + shape.name, quick, [shape, seed] { run<float>(shape, seed); }});
   }
+  add_case({"embedding", "frequent tokens", true, [] { frequent({64, 1, 130, 70, 0, 65, 63, 2}, 64, 450); }});
+  add_case({"embedding", "one token", false, [] { frequent({0, 300}, 8, 451); }});
+  add_case({"embedding", "pieces side by side", false, [] { frequent({3, 128, 129, 64, 192, 5, 66}, 40, 452); }});
   return true;
 }();
 

@@ -1,4 +1,4 @@
-// FiLM and GELU with bias against float64.
+// FiLM, dropout by itself and GELU with bias against float64.
 #include "cases/rows.h"
 
 namespace harness {
@@ -48,6 +48,34 @@ void film(const RowShape& shape, std::uint64_t seed) {
 }
 
 template <typename T>
+void dropout(const RowShape& shape, std::uint64_t seed) {
+  Random random(seed);
+  const Batch batch = row_batch(shape, random);
+  const DeviceLayout layout(batch, rows_per_segment(shape));
+  const auto rows = static_cast<std::size_t>(batch.rows()), columns = static_cast<std::size_t>(shape.columns);
+  Array<T> x(rows * columns), y(rows * columns);
+  fill_normal(x, random);
+  const reference::Dropout mask{0.3, random.next()};
+  // The seed of a captured graph: read on the device, whatever the argument says.
+  Array<std::uint64_t> place(1);
+  place[0] = mask.seed;
+  CamtlDropout call = dropout_of(mask.p, shape.option ? 1 : mask.seed);
+  if (shape.option) call.device_seed = place.data();
+  expect(camtl_cuda_dropout(layout.get(), type_code<T>(), shape.columns, x.data(), call, y.data(), nullptr) == 0,
+         "launch failed");
+  const auto vx = values(x);
+  std::vector<double> expected;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto [b, i] = batch.place(static_cast<int>(row));
+    for (std::size_t j = 0; j < columns; ++j) {
+      expected.push_back(vx[row * columns + j] * mask.factor(b, 0, i, static_cast<int>(j)));
+    }
+  }
+  expect_close("dropout y", values(y), expected, Tolerance<T>::out);
+  y.check_guards("y");
+}
+
+template <typename T>
 void gelu(int rows, int width, std::uint64_t seed) {
   Random random(seed);
   const auto count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
@@ -87,6 +115,8 @@ const bool registered = [] {
     ++seed;
     add_case({"film", "bf16, " + shape.name, quick, [shape, seed] { film<camtl::bf16>(shape, seed); }});
     add_case({"film", "float32, " + shape.name, quick, [shape, seed] { film<float>(shape, seed); }});
+    add_case({"dropout", "bf16, " + shape.name, quick, [shape, seed] { dropout<camtl::bf16>(shape, seed); }});
+    add_case({"dropout", "float32, " + shape.name, quick, [shape, seed] { dropout<float>(shape, seed); }});
   }
   add_case({"gelu_bias", "bf16", true, [] { gelu<camtl::bf16>(37, 1536, 301); }});
   add_case({"gelu_bias", "float32", true, [] { gelu<float>(16, 1048, 302); }});

@@ -241,6 +241,8 @@ void seed_schedule(std::uint64_t seed) { schedule = seed * 2 + 1; }
 
 std::uint64_t bank_conflicts() { return conflicts; }
 
+std::function<void(std::function<void()>)> on_launch;
+
 void run_grid(Dim grid, int threads, std::size_t shared_bytes, void (*kernel)(void*), void* arguments) {
   if (threads <= 0 || threads % WARP != 0 || threads > 1024) fail("block size is no multiple of 32 up to 1024");
   if (shared_bytes > 227 * 1024) fail("more shared memory than a Hopper block may have");

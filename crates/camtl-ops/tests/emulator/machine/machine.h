@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace emulator {
 
@@ -29,6 +30,9 @@ extern Current current;
 
 // Runs `kernel(arguments)` once per thread of every block of the grid.
 void run_grid(Dim grid, int threads, std::size_t shared_bytes, void (*kernel)(void*), void* arguments);
+
+// If set, is told of every launch after it ran: a function that does it again.
+extern std::function<void(std::function<void()>)> on_launch;
 
 // Order in which blocks and warps take turns.
 void seed_schedule(std::uint64_t seed);
