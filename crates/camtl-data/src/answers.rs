@@ -14,7 +14,7 @@ use crate::error::DataError;
 use crate::metrics::MetricError;
 use crate::metrics::entities::entities;
 use crate::reader::{Characters, Details, Example};
-use crate::source::{Source, place_of};
+use crate::source::Source;
 use crate::task::{TaskKind, TaskSpec};
 use crate::tokenize::TokenizerError;
 
@@ -277,10 +277,12 @@ pub(crate) fn merged(
         let windows = questions.entry(row).or_default();
         windows.push((*index, window, answer));
     }
-    let asked: Vec<&Example> = questions.keys().map(|row| &rows.rows[*row]).collect();
-    let windows = rows.source.windows(&asked)?;
+    let asked: Vec<(usize, &Example)> = (questions.keys())
+        .map(|row| (*row, &rows.rows[*row]))
+        .collect();
+    let places = rows.source.window_places(&asked)?;
     let mut all = Vec::with_capacity(asked.len());
-    for ((row, parts), windows) in questions.into_iter().zip(&windows) {
+    for ((row, parts), places) in questions.into_iter().zip(&places) {
         let example = &rows.rows[row];
         let context = example.text_b.as_deref().unwrap_or_default();
         let mut best: Option<(f32, Range<usize>)> = None;
@@ -295,8 +297,8 @@ pub(crate) fn merged(
             };
             null = null.min(*null_score);
             for candidate in candidates {
-                let place = (windows.get(number))
-                    .and_then(|window| place_of(window, candidate.start, candidate.end))
+                let place = places
+                    .of_tokens(number, candidate.start, candidate.end)
                     .filter(|place| context.get(place.clone()).is_some());
                 let Some(place) = place else {
                     return Err(AnswerError::Answer {

@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::DataError;
-use crate::reader::{Example, read_split_with_problems};
+use crate::reader::{Example, ReadReport, read_split_with_problems};
 use crate::task::TaskSpec;
 use crate::tokenize::{TextTokenizer, TokenizerError};
 pub use first::{FirstExample, Mark};
@@ -256,7 +256,10 @@ impl SplitCheck {
                 mentions.count_cut(tokenizer, examples, max_length)?;
             }
             if self.words.is_some() || self.questions.is_some() {
-                let encoded = tokenizer.encode_for(spec, examples, max_length)?;
+                let report = ReadReport::of(examples);
+                let stride = spec.doc_stride;
+                let encoded =
+                    tokenizer.encode_with_report(examples, max_length, stride, &report)?;
                 if let Some(words) = &mut self.words {
                     words.count_cut(&encoded);
                 }

@@ -75,7 +75,7 @@ pub use error::{DataError, RowError, RowProblem};
 pub use load::{LoadOptions, load_task};
 pub use metrics::{MetricError, MetricKind, Predictions, References};
 pub use random::{Stream, StreamState, derive_seed};
-pub use reader::{Details, Example, Label, ReadReport, read_lines, read_split, read_texts};
+pub use reader::{Details, Example, Label, ReadReport, read_lines, read_split};
 pub use sampler::{
     DataUsage, ExampleRef, Sampler, SamplerConfig, SamplerError, Scorer, Selection, TaskInfo,
     build_sampler,

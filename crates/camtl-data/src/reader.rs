@@ -50,7 +50,7 @@ mod unpack;
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::error::{DataError, RowError, RowProblem};
+use crate::error::DataError;
 use crate::load::unknown_split;
 use crate::task::{SplitLayout, TaskSpec};
 pub use asked::{AskedError, asked_columns};
@@ -147,66 +147,6 @@ pub fn read_lines(
     };
     let (examples, report) = read_rows(&source, &bytes)?;
     report_skipped(&spec.name, origin, &report);
-    Ok(examples)
-}
-
-/// Reads bare texts, one example per line: the text, or for a task on pairs two texts with a tab between them.
-///
-/// # Errors
-/// A line of a pair task without exactly one tab, bytes that are not UTF-8, a stream that fails.
-///
-/// ```
-/// # use camtl_data::{TaskSpec, reader::read_texts};
-/// # let spec = TaskSpec::from_toml(r#"
-/// #     name = "mood"
-/// #     kind = "classification"
-/// #     labels = ["0", "1"]
-/// #     metrics = ["accuracy"]
-/// #     format = "tsv"
-/// #     fields = { text_a = "sentence", label = "label" }
-/// # "#, "mood.toml").unwrap();
-/// let examples = read_texts(&spec, "A fine day.\nA dull one.\n".as_bytes(), "standard input")?;
-/// assert_eq!(examples[1].text_a, "A dull one.");
-/// # Ok::<(), camtl_data::DataError>(())
-/// ```
-pub fn read_texts(
-    spec: &TaskSpec,
-    reader: impl BufRead,
-    origin: &str,
-) -> Result<Vec<Example>, DataError> {
-    let bytes = read_stream(reader, origin)?;
-    let text = rows::decode(&bytes, origin)?;
-    let mut examples = Vec::new();
-    for (id, (line, text)) in (0..).zip(delimited::lines(text)) {
-        let (text_a, text_b) = if spec.is_pair() {
-            let mut parts = text.split('\t');
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some(a), Some(b), None) => (a, Some(b)),
-                _ => {
-                    return Err(Box::new(RowError {
-                        origin: origin.to_owned(),
-                        line,
-                        column: None,
-                        problem: RowProblem::ColumnCount {
-                            expected: 2,
-                            known_from: "the task is about pairs of texts",
-                            found: text.split('\t').count(),
-                            separator: '\t',
-                        },
-                    })
-                    .into());
-                }
-            }
-        } else {
-            (text, None)
-        };
-        examples.push(Example {
-            id,
-            text_a: text_a.to_owned(),
-            text_b: text_b.map(str::to_owned),
-            ..Example::default()
-        });
-    }
     Ok(examples)
 }
 

@@ -1,6 +1,7 @@
 //! Where an encoded split came from: what its examples are compared with, and the way from tokens back to text.
 
-use std::ops::Range;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::DataError;
 use crate::reader::{Example, parse_split, read_bytes};
 use crate::task::{SplitLayout, TaskSpec};
-use crate::tokenize::{TextTokenizer, TokenizerError, Window};
+use crate::tokenize::{TextTokenizer, TokenizerError, WindowPlaces};
 
 /// The rows behind a split, and how they were encoded.
 #[derive(Debug)]
@@ -24,7 +25,11 @@ pub(crate) struct Source {
 /// Rows in memory, or in a file that is read again when they are first needed.
 #[derive(Debug)]
 pub(crate) enum Rows {
-    Held(Arc<Vec<Example>>),
+    Held {
+        rows: Arc<Vec<Example>>,
+        /// Where the windows of questions stand, by the number of the row: found when the rows were encoded.
+        places: BTreeMap<usize, WindowPlaces>,
+    },
     File {
         file: Box<SourceFile>,
         read: OnceLock<Arc<Vec<Example>>>,
@@ -46,7 +51,7 @@ impl Source {
     /// The rows, by falling back on the file.
     pub(crate) fn rows(&self) -> Result<Arc<Vec<Example>>, DataError> {
         match &self.rows {
-            Rows::Held(rows) => Ok(rows.clone()),
+            Rows::Held { rows, .. } => Ok(rows.clone()),
             Rows::File { file, read } => {
                 if let Some(rows) = read.get() {
                     return Ok(rows.clone());
@@ -57,21 +62,36 @@ impl Source {
         }
     }
 
-    /// The windows of questions, in parallel, in order.
-    pub(crate) fn windows(&self, rows: &[&Example]) -> Result<Vec<Vec<Window>>, TokenizerError> {
-        let all: Vec<Result<Vec<Window>, TokenizerError>> = rows
+    /// Where the windows of questions stand in their contexts, in order; `asked` are rows with their numbers. What was
+    /// not kept is found again by making the windows once more, in parallel.
+    pub(crate) fn window_places(
+        &self,
+        asked: &[(usize, &Example)],
+    ) -> Result<Vec<Cow<'_, WindowPlaces>>, TokenizerError> {
+        let all: Vec<Result<Cow<'_, WindowPlaces>, TokenizerError>> = asked
             .par_iter()
-            .map(|row| {
-                self.tokenizer.windows(
+            .map(|(number, row)| {
+                if let Some(places) = self.kept_places(*number) {
+                    return Ok(Cow::Borrowed(places));
+                }
+                let (_, places) = self.tokenizer.windows(
                     &row.text_a,
                     row.text_b.as_deref().unwrap_or_default(),
                     &[],
                     self.max_length,
                     self.doc_stride,
-                )
+                )?;
+                Ok(Cow::Owned(places))
             })
             .collect();
         all.into_iter().collect()
+    }
+
+    fn kept_places(&self, row: usize) -> Option<&WindowPlaces> {
+        match &self.rows {
+            Rows::Held { places, .. } => places.get(&row),
+            Rows::File { .. } => None,
+        }
     }
 }
 
@@ -90,11 +110,4 @@ impl SourceFile {
         }
         Ok(rows)
     }
-}
-
-/// The bytes of a text that tokens `start..=end` of a window stand for; `None` for tokens outside of the context.
-pub(crate) fn place_of(window: &Window, start: usize, end: usize) -> Option<Range<usize>> {
-    let piece = |token: usize| window.places.get(token.checked_sub(window.first)?);
-    let (from, to) = (piece(start)?, piece(end)?);
-    (from.start <= to.end).then_some(from.start..to.end)
 }

@@ -25,6 +25,7 @@ mod pieces;
 mod truncate;
 mod units;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ use crate::reader::{Example, ReadReport};
 use crate::source::{Rows, Source};
 use crate::task::TaskSpec;
 pub use truncate::longest_first;
-pub(crate) use units::Window;
+use units::Sequences;
+pub(crate) use units::WindowPlaces;
 
 /// A tokenizer with its special tokens and pair layout.
 #[derive(Clone, Debug)]
@@ -211,9 +213,19 @@ impl TextTokenizer {
         doc_stride: Option<usize>,
     ) -> Result<EncodedSplit, TokenizerError> {
         let report = ReadReport::of(examples);
-        let mut split = self.encode_with_report(examples, max_length, doc_stride, &report)?;
+        let all = self.encode_each(examples, max_length, doc_stride, |row| row)?;
+        let mut encoded = Vec::with_capacity(all.len());
+        let mut places = BTreeMap::new();
+        for (row, sequences) in all.into_iter().enumerate() {
+            encoded.push(sequences.encoded);
+            places.extend(sequences.places.map(|places| (row, places)));
+        }
+        let mut split = EncodedSplit::from_encoded(examples, encoded, &report);
         split.source = Some(Arc::new(Source {
-            rows: Rows::Held(Arc::new(examples.to_vec())),
+            rows: Rows::Held {
+                rows: Arc::new(examples.to_vec()),
+                places,
+            },
             tokenizer: self.clone(),
             max_length,
             doc_stride,
@@ -221,6 +233,7 @@ impl TextTokenizer {
         Ok(split)
     }
 
+    /// Encodes examples without keeping them: the split does not know what it was made of.
     pub(crate) fn encode_with_report(
         &self,
         examples: &[Example],
@@ -228,10 +241,23 @@ impl TextTokenizer {
         doc_stride: Option<usize>,
         report: &ReadReport,
     ) -> Result<EncodedSplit, TokenizerError> {
-        let encoded: Vec<Result<Vec<Encoded>, TokenizerError>> = examples
+        let encoded = self.encode_each(examples, max_length, doc_stride, |row| row.encoded)?;
+        Ok(EncodedSplit::from_encoded(examples, encoded, report))
+    }
+
+    /// Encodes examples in parallel: what `keep` makes of each one's sequences, in order.
+    fn encode_each<T: Send>(
+        &self,
+        examples: &[Example],
+        max_length: usize,
+        doc_stride: Option<usize>,
+        keep: impl Fn(Sequences) -> T + Sync,
+    ) -> Result<Vec<T>, TokenizerError> {
+        let all: Vec<Result<T, TokenizerError>> = examples
             .par_iter()
             .map(|example| {
                 self.encode_example(example, max_length, doc_stride)
+                    .map(&keep)
                     .map_err(|error| match error {
                         TokenizerError::Encode { what, reason } => TokenizerError::Encode {
                             what: format!("{what} of example {}", example.id),
@@ -242,8 +268,7 @@ impl TextTokenizer {
             })
             .collect();
         // Collected first, so that the error reported is that of the first example in order.
-        let encoded = encoded.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(EncodedSplit::from_encoded(examples, encoded, report))
+        all.into_iter().collect()
     }
 
     fn assemble(&self, a: &[u32], b: Option<&[u32]>, room: usize) -> Encoded {

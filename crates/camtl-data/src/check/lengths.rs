@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::encoded::EncodedExample;
-use crate::reader::Example;
+use crate::reader::{Example, ReadReport};
 use crate::tokenize::{TextTokenizer, TokenizerError};
 
 /// Lengths in tokens before truncation, special tokens included. Percentiles are lengths that occur (nearest rank). Each
@@ -29,7 +29,8 @@ impl Lengths {
         examples: &[Example],
         max_length: usize,
     ) -> Result<Option<Self>, TokenizerError> {
-        let encoded = tokenizer.encode_all(examples, usize::MAX)?;
+        let report = ReadReport::of(examples);
+        let encoded = tokenizer.encode_with_report(examples, usize::MAX, None, &report)?;
         let mut lengths: Vec<u64> = encoded
             .iter()
             .flat_map(|example| example.sequence_lengths())

@@ -6,40 +6,54 @@ use super::{Encoded, TextTokenizer, TokenizerError, longest_first};
 use crate::encoded::{IGNORED, UNKNOWN};
 use crate::reader::{Details, Example, Mention, TextSide};
 
+/// A row in tokens.
+#[derive(Debug)]
+pub(super) struct Sequences {
+    /// Its sequences: one, or one for each window of a question's context. The options of a multiple choice are one, end to end.
+    pub(super) encoded: Vec<Encoded>,
+    /// Where the windows stand in the context, if the row is a question.
+    pub(super) places: Option<WindowPlaces>,
+}
+
 impl TextTokenizer {
-    /// The sequences of a row: one, or one for each window of a question's context. The options of a multiple choice are
-    /// one, end to end.
-    pub(crate) fn encode_example(
+    /// The sequences of a row of any kind.
+    pub(super) fn encode_example(
         &self,
         example: &Example,
         max_length: usize,
         doc_stride: Option<usize>,
-    ) -> Result<Vec<Encoded>, TokenizerError> {
+    ) -> Result<Sequences, TokenizerError> {
         let text_b = example.text_b.as_deref();
-        Ok(match &example.details {
+        let encoded = match &example.details {
             Details::None | Details::Candidate(_) => {
-                vec![self.encode(&example.text_a, text_b, max_length)?]
+                self.encode(&example.text_a, text_b, max_length)?
             }
             Details::Options(options) => {
-                vec![self.encode_options(&example.text_a, text_b, options, max_length)?]
+                self.encode_options(&example.text_a, text_b, options, max_length)?
             }
             Details::Words { words, tags } => {
-                vec![self.encode_words(words, tags.as_deref(), max_length)?]
+                self.encode_words(words, tags.as_deref(), max_length)?
             }
-            Details::Question(question) => self
-                .windows(
+            Details::Question(question) => {
+                let (encoded, places) = self.windows(
                     &example.text_a,
                     text_b.unwrap_or_default(),
                     &question.spans,
                     max_length,
                     doc_stride,
-                )?
-                .into_iter()
-                .map(|window| window.encoded)
-                .collect(),
-            Details::Mentions(mentions) => {
-                vec![self.encode_mentions(&example.text_a, text_b, mentions, max_length)?]
+                )?;
+                return Ok(Sequences {
+                    encoded,
+                    places: Some(places),
+                });
             }
+            Details::Mentions(mentions) => {
+                self.encode_mentions(&example.text_a, text_b, mentions, max_length)?
+            }
+        };
+        Ok(Sequences {
+            encoded: vec![encoded],
+            places: None,
         })
     }
 
@@ -166,15 +180,30 @@ impl TextTokenizer {
     }
 }
 
-/// A window of a question's context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// Its sequence.
-    pub(crate) encoded: Encoded,
-    /// The first of its tokens that belongs to the context.
-    pub(crate) first: usize,
-    /// The bytes of the context that each of these tokens stands for.
-    pub(crate) places: Vec<Range<usize>>,
+/// Where the windows of a question stand in its context.
+#[derive(Clone, Debug)]
+pub(crate) struct WindowPlaces {
+    /// The first token of every window that belongs to the context.
+    first: usize,
+    /// The pieces of the context that each window holds.
+    windows: Vec<Range<usize>>,
+    /// The bytes of the context that each piece stands for.
+    places: Vec<Range<usize>>,
+}
+
+impl WindowPlaces {
+    /// The bytes of the context that tokens `start..=end` of a window stand for; `None` for tokens outside of the context.
+    pub(crate) fn of_tokens(
+        &self,
+        window: usize,
+        start: usize,
+        end: usize,
+    ) -> Option<Range<usize>> {
+        let places = self.places.get(self.windows.get(window)?.clone())?;
+        let place = |token: usize| places.get(token.checked_sub(self.first)?);
+        let (from, to) = (place(start)?, place(end)?);
+        (from.start <= to.end).then_some(from.start..to.end)
+    }
 }
 
 /// Most tokens of a question; longer ones are cut.
@@ -194,7 +223,7 @@ impl TextTokenizer {
         answers: &[Range<usize>],
         max_length: usize,
         doc_stride: Option<usize>,
-    ) -> Result<Vec<Window>, TokenizerError> {
+    ) -> Result<(Vec<Encoded>, WindowPlaces), TokenizerError> {
         let room = self.room(max_length, true)?;
         let mut asked = self.pieces(question, "the question")?;
         let truncated = asked.len() > MAX_QUESTION.min(room / 2);
@@ -208,6 +237,7 @@ impl TextTokenizer {
         let answers: Vec<(usize, usize)> = (answers.iter())
             .filter_map(|place| context.covering(0..context.ids.len(), place))
             .collect();
+        let mut all = Vec::new();
         let mut windows = Vec::new();
         let mut start = 0;
         loop {
@@ -218,13 +248,15 @@ impl TextTokenizer {
             let token = |piece: usize| (first + piece - start) as i32;
             let (from, to) = answer.map_or((0, 0), |(from, to)| (token(*from), token(*to)));
             encoded.extra = vec![from, to, token(start), token(end - 1)];
-            windows.push(Window {
-                encoded,
-                first,
-                places: context.places[start..end].to_vec(),
-            });
+            all.push(encoded);
+            windows.push(start..end);
             if end == context.ids.len() {
-                return Ok(windows);
+                let places = WindowPlaces {
+                    first,
+                    windows,
+                    places: context.places,
+                };
+                return Ok((all, places));
             }
             start += stride;
         }

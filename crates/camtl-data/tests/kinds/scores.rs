@@ -2,7 +2,7 @@
 
 use camtl_data::answers::{Answer, SpanCandidate, entity_answers, span_answers};
 use camtl_data::metrics::{score_examples, score_split};
-use camtl_data::{EncodedSplit, TaskSpec};
+use camtl_data::{EncodedSplit, LoadOptions, TaskSpec, load_task};
 use proptest::prelude::*;
 
 use super::records::{LINE, record};
@@ -34,14 +34,15 @@ fn squad(no_answer: bool) -> TaskSpec {
     spec(&task("span", "", "\"qa-f1\", \"em\"", "squad", &no_answer))
 }
 
+const QUESTIONS: &str = r#"{"data": [{"paragraphs": [{"context": "é a b, c d e f", "qas": [
+    {"id": "q", "question": "who ?", "answers": [{"text": "c d", "answer_start": 7}]},
+    {"id": "r", "question": "who ?", "answers": [{"text": "a", "answer_start": 2}, {"text": "é a", "answer_start": 0}]}
+]}]}]}"#;
+
 /// Eight tokens of context, read in windows of four that begin two apart.
 fn question() -> (TaskSpec, EncodedSplit) {
     let spec = squad(false);
-    let text = r#"{"data": [{"paragraphs": [{"context": "é a b, c d e f", "qas": [
-        {"id": "q", "question": "who ?", "answers": [{"text": "c d", "answer_start": 7}]},
-        {"id": "r", "question": "who ?", "answers": [{"text": "a", "answer_start": 2}, {"text": "é a", "answer_start": 0}]}
-    ]}]}]}"#;
-    let (_, split) = encoded(&spec, text, 9);
+    let (_, split) = encoded(&spec, QUESTIONS, 9);
     assert_eq!(split.len(), 6);
     (spec, split)
 }
@@ -89,6 +90,29 @@ fn windows_are_merged_and_mapped_back_to_the_context() {
     )
     .unwrap();
     assert_eq!((scores["em"], scores["qa_f1"]), (1.0, 1.0));
+}
+
+#[test]
+fn a_split_from_a_file_gives_the_answers_of_one_in_memory() {
+    let (spec, memory) = question();
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(dir.path().join("train.squad"), QUESTIONS).unwrap();
+    let options = LoadOptions {
+        cache_dir: Some(cache.path().to_owned()),
+        ..LoadOptions::new(dir.path(), 9)
+    };
+    let dataset = load_task(&spec, &super::tokenizer(), &options).unwrap();
+    let file = &dataset.splits["train"];
+    assert!(file.is_mapped() && !memory.is_mapped());
+    assert_eq!(*file, memory);
+    for window in 0..6 {
+        for (start, end) in (4..8).flat_map(|start| (start..8).map(move |end| (start, end))) {
+            let said = [spans(&[(start, end, 1.0)], 0.0)];
+            let found = span_answers(&spec, &memory, &[window], &said).unwrap();
+            let again = span_answers(&spec, file, &[window], &said).unwrap();
+            assert_eq!(found, again, "tokens {start} to {end} of window {window}");
+        }
+    }
 }
 
 #[test]
@@ -318,17 +342,12 @@ fn a_file_that_was_changed_is_noticed() {
     let spec = tags();
     let path = dir.path().join("train.conll");
     std::fs::write(&path, "a O\nb B-city\n").unwrap();
-    let options = camtl_data::LoadOptions {
+    let options = LoadOptions {
         cache_dir: Some(cache.path().to_owned()),
-        ..camtl_data::LoadOptions::new(dir.path(), 16)
+        ..LoadOptions::new(dir.path(), 16)
     };
     let tokenizer = super::tokenizer();
-    let load = || {
-        camtl_data::load_task(&spec, &tokenizer, &options)
-            .unwrap()
-            .splits["train"]
-            .clone()
-    };
+    let load = || load_task(&spec, &tokenizer, &options).unwrap().splits["train"].clone();
     load();
     let split = load();
     assert!(split.is_mapped());

@@ -1,7 +1,7 @@
 //! Properties: the output of another CSV writer, and bytes of any kind.
 
 use camtl_data::TaskSpec;
-use camtl_data::reader::{read_lines, read_texts};
+use camtl_data::reader::read_lines;
 use proptest::prelude::*;
 
 use crate::spec;
@@ -57,6 +57,5 @@ proptest! {
         };
         text.extend(bytes);
         let _ = read_lines(&spec, "dev", text.as_slice(), "fuzz");
-        let _ = read_texts(&spec, text.as_slice(), "fuzz");
     }
 }

@@ -1,9 +1,9 @@
-//! Rows and bare texts from streams, for prediction.
+//! Rows from streams, for prediction.
 
 use std::io::{BufReader, Read};
 
 use camtl_data::Label;
-use camtl_data::reader::{read_lines, read_texts};
+use camtl_data::reader::read_lines;
 
 use crate::{scores, spec};
 
@@ -43,38 +43,6 @@ fn streams_may_come_without_labels() {
     assert_eq!(
         (one[0].label, one[1].label),
         (None, Some(Label::Score(3.0)))
-    );
-}
-
-#[test]
-fn bare_texts_are_one_example_per_line() {
-    let pairs = spec("tsv", "");
-    let examples = read_texts(&pairs, "a b\tc d\r\ne\t\n".as_bytes(), "standard input").unwrap();
-    assert_eq!(examples[0].text_a, "a b");
-    assert_eq!(examples[0].text_b.as_deref(), Some("c d"));
-    assert_eq!(
-        (examples[1].id, examples[1].text_b.as_deref()),
-        (1, Some(""))
-    );
-    let message = read_texts(&pairs, "a\tb\nalone\n".as_bytes(), "standard input")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.starts_with("standard input:2: 1 tab-separated column(s), expected 2"),
-        "{message}"
-    );
-    assert!(message.contains("pairs of texts"), "{message}");
-
-    let single = scores();
-    let examples = read_texts(&single, "one\n\ntab\tstays\n".as_bytes(), "standard input").unwrap();
-    let texts: Vec<_> = examples
-        .iter()
-        .map(|example| example.text_a.as_str())
-        .collect();
-    assert_eq!(
-        texts,
-        ["one", "", "tab\tstays"],
-        "every line is an example, so that answers stay in step"
     );
 }
 
