@@ -16,14 +16,18 @@ if [ "$#" -eq 0 ]; then
   ./camtl-step > steps.jsonl 2> steps.log || { status=1; cat steps.log >&2; }
   "$python" steps.py >> steps.jsonl 2>> steps.log || { status=1; tail -n 3 steps.log >&2; }
   "$python" steps.py --table steps.jsonl | tee steps.txt
-  # From end to end: the quickstart's model, trained on the GPU in both precisions.
+  # From end to end: the quickstart's model, trained on the GPU in both precisions and with CUDA graphs.
   work=$(mktemp -d)
   ./camtl quickstart --scale 0.1 --run "$work/toy" > train.log 2>&1 || status=1
-  for precision in float32 bfloat16; do
-    ./camtl train "$work/toy/ca-mtl/config.toml" --set train.device=cuda --set train.precision=$precision \
-      --run "$work/$precision" >> train.log 2>&1
+  for way in float32 bfloat16 graphs; do
+    case $way in
+      graphs) options="--set train.precision=bfloat16 --set train.cuda_graphs=true" ;;
+      *) options="--set train.precision=$way" ;;
+    esac
+    # shellcheck disable=SC2086
+    ./camtl train "$work/toy/ca-mtl/config.toml" --set train.device=cuda $options --run "$work/$way" >> train.log 2>&1
     code=$?
-    echo "training on the GPU in $precision: exit code $code, see train.log"
+    echo "training on the GPU, $way: exit code $code, see train.log"
     [ "$code" -ne 0 ] && status=1
   done
   rm -rf "$work"

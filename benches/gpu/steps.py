@@ -115,29 +115,38 @@ def print_table(path):
             if "case" in line:
                 print(f"{line['case']:32} loss {line['loss']:.1e}  gradient {line['gradient']:.1e} of the CPU's, "
                       f"two runs {'equal' if line['bit_equal'] else 'DIFFER'}{'' if line['good'] else '  FAILED'}")
+            elif "graphs" in line:
+                print(f"{'graphs, ' + line['graphs']:32} {line['replays']} of {line['calls']} calls replayed, bits "
+                      f"{'equal' if line['bit_equal'] else 'DIFFER'}{'' if line['good'] else '  FAILED'}")
+            elif "problem" in line:
+                print(f"{line['problem']}  FAILED")
             elif "peer" in line:
                 peers[line["peer"], line["precision"], line["shape"], line["lengths"]] = line
             elif "shape" in line:
                 ours.setdefault((line["precision"], line["shape"], line["lengths"]), line)
-    print(f"\n{'shape, lengths':18}{'ours bf16, ms':>16}" + "".join(
+    print(f"\n{'shape, lengths':26}{'ours bf16, ms':>16}" + "".join(
         f"{name:>18}" for name in ("released fp32", "released bf16", "tuned bf16", "ours fp32")) + "   (train / score)")
     for shape in SHAPES:
         for lengths in ("mean40", "full128"):
-            mine = ours.get(("bfloat16", shape, lengths))
-            if mine is None:
+            line = ours.get(("bfloat16", shape, lengths))
+            if line is None:
                 continue
-            row = f"{shape + ', ' + lengths:18}{mine['train_ms']:8.2f}{mine['score_ms']:8.2f}"
             others = [peers.get(("released", "float32", shape, lengths)),
                       peers.get(("released", "bfloat16", shape, lengths)),
                       peers.get(("tuned", "bfloat16", shape, lengths)), ours.get(("float32", shape, lengths))]
-            for other in others:
-                row += "                 -" if other is None else (
-                    f"{other['train_ms'] / mine['train_ms']:9.2f}x{other['score_ms'] / mine['score_ms']:7.2f}x")
             train, score, mixed, tuned_ratio = WANTED.get((shape, lengths), (None,) * 4)
             wanted = [f"{name} >= {value}" for name, value in (
                 ("train/fp32", train), ("score/fp32", score), ("train/bf16", mixed), ("train/tuned", tuned_ratio))
                 if value]
-            print(row + ("   wanted: " + ", ".join(wanted) if wanted else ""))
+            for name, prefix in ((f"{shape}, {lengths}", ""), (f"{shape}, {lengths}, graphs", "graph_")):
+                if prefix + "train_ms" not in line:
+                    continue
+                mine = [line[prefix + "train_ms"], line[prefix + "score_ms"]]
+                row = f"{name:26}{mine[0]:8.2f}{mine[1]:8.2f}"
+                for other in others:
+                    row += "                 -" if other is None else (
+                        f"{other['train_ms'] / mine[0]:9.2f}x{other['score_ms'] / mine[1]:7.2f}x")
+                print(row + ("   wanted: " + ", ".join(wanted) if wanted else ""))
 
 
 def main():

@@ -3,7 +3,8 @@
 
 use anyhow::Context as _;
 use camtl_model::{
-    EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, Preset, TaskHead, Variant,
+    EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, PlainBatch, Preset, TaskHead,
+    Variant,
 };
 use camtl_ops::{
     AdamWOptions, AdamWState, DropoutStream, Packing, Targets, adamw_flat, clip_coefficient,
@@ -91,12 +92,8 @@ impl Sequences {
         self.ids.iter().map(Vec::len).sum()
     }
 
-    /// The sequences as the model reads them, on `device`. The loss is the mean over tasks of
-    /// the means over their sequences.
-    ///
-    /// # Errors
-    /// The tasks do not ascend, or libtorch refuses.
-    pub fn pack(&self, device: Device) -> anyhow::Result<Batch> {
+    /// The sequences end to end. The loss is the mean over tasks of the means over their sequences.
+    pub fn plain(&self) -> PlainBatch {
         let (mut ids, mut positions, mut starts) = (Vec::new(), Vec::new(), vec![0]);
         for sequence in &self.ids {
             ids.extend_from_slice(sequence);
@@ -111,11 +108,34 @@ impl Sequences {
             .iter()
             .map(|&task| 1.0 / (present.len() * of_task(task)) as f32)
             .collect();
-        let packing = Packing::new(&starts, &self.tasks, device)?;
+        PlainBatch {
+            token_type_ids: vec![0; ids.len()],
+            input_ids: ids,
+            position_ids: positions,
+            cu_seqlens: starts,
+            tasks: self.tasks.clone(),
+            classes: self.classes.clone(),
+            scores: vec![0.0; self.classes.len()],
+            weights,
+        }
+    }
+
+    /// The sequences as the model reads them, on `device`.
+    ///
+    /// # Errors
+    /// The tasks do not ascend, or libtorch refuses.
+    pub fn pack(&self, device: Device) -> anyhow::Result<Batch> {
+        let plain = self.plain();
+        let packing = Packing::new(&plain.cu_seqlens, &plain.tasks, device)?;
         Ok(Batch {
-            input: ModelInput::new(&ids, &vec![0; ids.len()], &positions, packing)?,
-            targets: Targets::new(&self.classes, &vec![0.0; self.classes.len()], device)?,
-            weights: Tensor::f_from_slice(&weights)?.f_to_device(device)?,
+            input: ModelInput::new(
+                &plain.input_ids,
+                &plain.token_type_ids,
+                &plain.position_ids,
+                packing,
+            )?,
+            targets: Targets::new(&plain.classes, &plain.scores, device)?,
+            weights: Tensor::f_from_slice(&plain.weights)?.f_to_device(device)?,
         })
     }
 }

@@ -1,5 +1,6 @@
-//! Whole steps on one GPU: first that the model computes what the CPU computes, then how long a
-//! training step and a scoring pass take. `cargo xtask gpu-check` carries it to a GPU machine.
+//! Whole steps on one GPU: first that the model computes what the CPU computes and that replayed graphs
+//! give its bits, then how long a training step and a scoring pass take, launch by launch and as graphs.
+//! `cargo xtask gpu-check` carries it to a GPU machine.
 //!
 //! Prints one JSON object per line. Weights are random: their values do not change what a step costs.
 //! `camtl-step minilm|base|large mean40|full128 float32|bfloat16` times that one case alone, for a
@@ -10,7 +11,9 @@ use std::time::Instant;
 
 use camtl_benches::step::{Batch, Sequences};
 use camtl_benches::{BASE, LARGE, Lengths, MINILM, Shape};
-use camtl_model::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
+use camtl_model::{
+    EncoderConfig, MethodConfig, Model, ModelConfig, Preset, StepGraphs, TaskHead, Variant,
+};
 use camtl_ops::{
     AdamWOptions, AdamWState, DropoutStream, adamw_flat, clip_coefficient, grad_norm, open_cuda,
     set_fused,
@@ -123,6 +126,78 @@ fn compare(shape: Shape, gpu: Device) -> Result<bool, Error> {
     Ok(good)
 }
 
+/// Replayed graphs against the first, launch by launch computation of the same batches: the same bits in
+/// losses, gradients and uncertainties, with and without dropout.
+fn compare_graphs(shape: Shape, gpu: Device) -> Result<bool, Error> {
+    let mut model = Model::new(&config(shape), gpu, 3)?;
+    model.set_autocast(Some(Kind::BFloat16));
+    StepGraphs::check(&model)?;
+    let mut good = true;
+    for dropout in [false, true] {
+        let stream = |seed| dropout.then(|| DropoutStream::new(0.1, seed));
+        let mut kept = StepGraphs::new(4);
+        let mut same = true;
+        for seed in 1..=4 {
+            let batch = Sequences::random(Lengths::Mean40, &[CLASSES; TASKS], BATCH, seed).plain();
+            let everything = |graphs: &mut StepGraphs| -> Result<_, Error> {
+                let scores = graphs.uncertainties(&model, &batch, stream(seed))?;
+                let step = graphs.gradients(&model, &batch, stream(seed + 10))?;
+                let gradient = model.parameters().flat_grad();
+                Ok((scores, step.losses, gradient.f_to_device(Device::Cpu)?))
+            };
+            let replayed = everything(&mut kept)?;
+            same &= everything(&mut StepGraphs::new(4))? == replayed;
+        }
+        let (calls, replays) = kept.usage();
+        // All batches are of one bucket: the first call of each kind computes, the others replay.
+        let fine = same && (calls, replays) == (8, 6);
+        good &= fine;
+        println!(
+            r#"{{"graphs":"{}{}","calls":{calls},"replays":{replays},"bit_equal":{same},"good":{fine}}}"#,
+            shape.name,
+            if dropout { ", dropout" } else { "" },
+        );
+    }
+    Ok(good)
+}
+
+/// Median milliseconds of a training step and of a scoring pass that replay graphs, batches brought to the
+/// GPU and results read back included.
+fn time_graphs(shape: Shape, lengths: Lengths, gpu: Device) -> Result<[f64; 2], Error> {
+    let mut model = Model::new(&config(shape), gpu, 3)?;
+    model.set_autocast(Some(Kind::BFloat16));
+    let mut state = AdamWState::new(&model.parameters().flat())?;
+    let batch_of = |count| Sequences::random(lengths, &[CLASSES; TASKS], count, 1).plain();
+    let (batch, candidates) = (batch_of(BATCH), batch_of(CANDIDATES));
+    let mut graphs = StepGraphs::new(4);
+    let mut seed = 0;
+    let train = median_ms(|| {
+        seed += 1;
+        let dropout = DropoutStream::new(0.1, seed);
+        let step = graphs.gradients(&model, &batch, Some(dropout))?;
+        update(&model, &mut state, &step.grad_norm_on_device)?;
+        Ok(step.grad_norm_on_device.f_reshape([1])?)
+    })?;
+    let score = median_ms(|| {
+        graphs.uncertainties(&model, &candidates, None)?;
+        Ok(Tensor::f_zeros([1], (Kind::Float, gpu))?)
+    })?;
+    Ok([train, score])
+}
+
+/// Clipping and AdamW with the gradient that lies in the model.
+fn update(model: &Model, state: &mut AdamWState, norm: &Tensor) -> Result<(), Error> {
+    let parameters = model.parameters();
+    let clip = clip_coefficient(norm, 1.0)?;
+    let options = AdamWOptions {
+        lr: 2e-5,
+        ..AdamWOptions::default()
+    };
+    let grad = parameters.flat_grad();
+    no_grad(|| adamw_flat(state, &mut parameters.flat(), &grad, &options, Some(&clip)))?;
+    Ok(())
+}
+
 /// Median milliseconds of `step`, whose tensor is waited for.
 fn median_ms(mut step: impl FnMut() -> Result<Tensor, Error>) -> Result<f64, Error> {
     for _ in 0..3 {
@@ -144,7 +219,13 @@ fn median_ms(mut step: impl FnMut() -> Result<Tensor, Error>) -> Result<f64, Err
     Ok(times[times.len() / 2])
 }
 
-fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Result<(), Error> {
+fn time(
+    shape: Shape,
+    lengths: Lengths,
+    kind: Option<Kind>,
+    graphs: bool,
+    gpu: Device,
+) -> Result<(), Error> {
     let mut model = Model::new(&config(shape), gpu, 3)?;
     model.set_autocast(kind);
     let mut state = AdamWState::new(&model.parameters().flat())?;
@@ -163,21 +244,7 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
         let forward = since();
         loss.f_mean(Kind::Float)?.f_backward()?;
         let backward = since() - forward;
-        let grad = parameters.flat_grad();
-        let clip = clip_coefficient(&grad_norm(&grad)?, 1.0)?;
-        let options = AdamWOptions {
-            lr: 2e-5,
-            ..AdamWOptions::default()
-        };
-        no_grad(|| {
-            adamw_flat(
-                &mut state,
-                &mut parameters.flat(),
-                &grad,
-                &options,
-                Some(&clip),
-            )
-        })?;
+        update(&model, &mut state, &grad_norm(&parameters.flat_grad())?)?;
         host.set([forward, backward, since() - forward - backward]);
         Ok(loss.f_detach()?)
     })?;
@@ -188,8 +255,15 @@ fn time(shape: Shape, lengths: Lengths, kind: Option<Kind>, gpu: Device) -> Resu
             Ok(model.heads(&output, None, None)?.entropy)
         })
     })?;
+    let graphs = match (graphs, kind) {
+        (true, Some(_)) => {
+            let [train, score] = time_graphs(shape, lengths, gpu)?;
+            format!(r#","graph_train_ms":{train:.3},"graph_score_ms":{score:.3}"#)
+        }
+        _ => String::new(),
+    };
     println!(
-        r#"{{"shape":"{}","lengths":"{}","precision":"{}","tokens":{},"train_ms":{train:.3},"score_ms":{score:.3},"host_ms":{:.2?}}}"#,
+        r#"{{"shape":"{}","lengths":"{}","precision":"{}","tokens":{},"train_ms":{train:.3},"score_ms":{score:.3},"host_ms":{:.2?}{graphs}}}"#,
         shape.name,
         lengths.name(),
         if kind.is_some() {
@@ -232,22 +306,29 @@ fn run() -> Result<bool, Error> {
     let only = only(&args)?;
     let gpu = open_cuda(0)?;
     if let Some((shape, lengths, kind)) = only {
-        time(shape, lengths, kind, gpu)?;
+        time(shape, lengths, kind, true, gpu)?;
         return Ok(true);
     }
     let mut good = compare(MINILM, gpu)?;
     good &= compare(BASE, gpu)?;
+    // What graphs do is told in any case: without them everything else holds.
+    let graphs = compare_graphs(MINILM, gpu).unwrap_or_else(|error| {
+        let text = serde_json::Value::from(format!("graphs: {error}"));
+        println!(r#"{{"problem":{text}}}"#);
+        false
+    });
+    good &= graphs;
     for shape in [MINILM, BASE, LARGE] {
         for lengths in [Lengths::Mean40, Lengths::Full128] {
             for kind in [None, Some(Kind::BFloat16)] {
-                time(shape, lengths, kind, gpu)?;
+                time(shape, lengths, kind, graphs, gpu)?;
             }
         }
     }
     // The definitions of the operations, for the share of the kernels.
     set_fused(false);
     println!(r#"{{"slow":true}}"#);
-    time(BASE, Lengths::Mean40, Some(Kind::BFloat16), gpu)?;
+    time(BASE, Lengths::Mean40, Some(Kind::BFloat16), false, gpu)?;
     Ok(good)
 }
 
