@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use camtl_trainer::DeviceChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Trains, evaluates and uses conditionally adaptive multi-task models (CA-MTL).
@@ -110,12 +111,37 @@ pub(crate) struct EvalArgs {
     pub(crate) json: bool,
 }
 
-/// Which weights of a run are used.
+/// Which weights of a run are used, and where.
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
     /// A checkpoint folder to use instead of the run's final weights, e.g. checkpoints/step-300.
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoint: Option<PathBuf>,
+
+    /// Computes here instead of on the run's own train.device.
+    #[arg(long, value_enum)]
+    pub(crate) device: Option<Device>,
+}
+
+/// A device to compute on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+    /// The GPU if there is one, else the processor.
+    Auto,
+}
+
+impl From<Device> for DeviceChoice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda => Self::Cuda,
+            Device::Auto => Self::Auto,
+        }
+    }
 }
 
 /// Answers lines of text: labels and probabilities, scores, entities, answers to questions.

@@ -11,7 +11,8 @@ use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, load_task};
 use camtl_model::Model;
 use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE, SUMMARY_FILE};
-use camtl_trainer::{RunConfig, Summary, TrainError, resolve_device};
+use camtl_trainer::{Precision, RunConfig, Summary, TrainError, resolve_device};
+use tch::Device;
 
 use crate::cli::WeightsArgs;
 use crate::failure::{Failure, OrFail};
@@ -38,7 +39,7 @@ pub(crate) struct TrainedRun {
     pub(crate) config: RunConfig,
     /// Its tasks, in the order of the model's heads.
     pub(crate) specs: Vec<TaskSpec>,
-    /// The model, on the device of the configuration.
+    /// The model, on the device of the configuration or of `--device`.
     pub(crate) model: Model,
     /// The tokenizer it was trained with.
     pub(crate) tokenizer: TextTokenizer,
@@ -52,14 +53,24 @@ impl TrainedRun {
     /// # Errors
     /// There is no run, it is not finished and no checkpoint was named, or its files cannot be used.
     pub(crate) fn open(dir: &Path, weights: &WeightsArgs) -> Result<Self, Failure> {
-        let config = read_config(dir)?;
+        let mut config = read_config(dir)?;
+        if let Some(device) = weights.device {
+            config.train.device = device.into();
+        }
         let specs = config.task_specs()?;
         if let Some(threads) = config.train.threads {
             camtl_ops::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX))?;
         }
         camtl_ops::set_fused(config.ops.fused);
         camtl_ops::set_deterministic(config.ops.deterministic)?;
-        let device = resolve_device(config.train.device).map_err(Failure::usage)?;
+        let device = resolve_device(config.train.device).map_err(|error| {
+            Failure::usage(error).hint("--device cpu computes on this machine's processor")
+        })?;
+        if device == Device::Cpu {
+            // What a run on a GPU asks of one; a processor computes in float32.
+            config.train.precision = Precision::Float32;
+            config.train.cuda_graphs = false;
+        }
         let folder = weights_folder(dir, weights)?;
         let model = Model::load(&folder, device)
             .or_work(|| format!("cannot load the weights in {}", folder.display()))?;

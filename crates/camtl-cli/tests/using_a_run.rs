@@ -293,6 +293,21 @@ fn eval_prints_every_metric_average_and_sigma() {
         .fails_with(2, &["no task", "nowhere"]);
     dir.run(["eval", "runs/first", "--split", "test"])
         .fails_with(1, &["mood", "has no label"]);
+    // A run that was trained on a GPU can be used where there is none, if that is what is asked for.
+    let config = dir.path("runs/first/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let on_gpu = text.replace("device = \"cpu\"", "device = \"cuda\"");
+    assert_ne!(text, on_gpu);
+    std::fs::write(&config, on_gpu).unwrap();
+    if camtl_ops::open_cuda(0).is_err() {
+        dir.run(["eval", "runs/first"])
+            .fails_with(2, &["cuda", "--device cpu"]);
+    }
+    let here = dir
+        .run(["eval", "runs/first", "--device", "cpu", "--json"])
+        .success();
+    assert_eq!(json(&here.stdout)["tasks"], report["tasks"]);
+    std::fs::write(&config, text).unwrap();
     // A run goes on working when its encoder is gone.
     std::fs::remove_dir_all(dir.path("encoder")).unwrap();
     assert_eq!(

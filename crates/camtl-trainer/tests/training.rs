@@ -6,25 +6,10 @@ use camtl_data::answers::Answer;
 use camtl_data::batch::{BatchItem, LossReduction};
 use camtl_data::sampler::{RegressionUncertainty, SamplerConfig, UncertaintyForm};
 use camtl_data::{EncodedSplit, Label};
-use camtl_model::{MethodConfig, Model, Preset, Variant};
+use camtl_model::{MethodConfig, Preset, Variant};
 use camtl_trainer::config::ScoringDropout;
-use camtl_trainer::{
-    Event, RunConfig, TrainError, Trainer, evaluate, predict, predict_mixed, set_device_options,
-};
+use camtl_trainer::{Event, RunConfig, TrainError, Trainer, evaluate, predict, predict_mixed};
 use support::*;
-
-fn losses(events: &[Event]) -> Vec<f64> {
-    events
-        .iter()
-        .filter_map(|event| {
-            if let Event::Progress { loss, .. } = event {
-                Some(*loss)
-            } else {
-                None
-            }
-        })
-        .collect()
-}
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
@@ -103,48 +88,6 @@ fn uncertainty_sampling_scores_all_tasks_and_learns_the_uncertain_ones() {
         summary.tasks["sentiment"]["accuracy"] > 0.9,
         "{:?}",
         summary.tasks
-    );
-}
-
-/// Batches filled up as graphs need them train the same model, in scoring and in updates; on a CPU
-/// nothing is captured.
-#[test]
-fn filled_up_batches_train_the_same_model() {
-    let run = |cuda_graphs| {
-        let mut config = config();
-        config.train.max_steps = Some(25);
-        config.train.learning_rate = 3e-3;
-        config.train.cuda_graphs = cuda_graphs;
-        let mut trainer = trainer(&config, None);
-        let (summary, events) = finish(&mut trainer);
-        (summary, losses(&events), trainer.into_model())
-    };
-    let (plain, plain_losses, plain_model) = run(false);
-    let (filled, filled_losses, filled_model) = run(true);
-    assert_eq!(plain.data, filled.data, "the same examples are chosen");
-    for (plain, filled) in plain_losses.iter().zip(&filled_losses) {
-        assert!((plain - filled).abs() < 1e-3 * plain, "{plain}, {filled}");
-    }
-    let weights = |model: &Model| model.parameters().flat();
-    let distance =
-        (weights(&plain_model) - weights(&filled_model)).norm() / weights(&plain_model).norm();
-    assert!(distance.double_value(&[]) < 1e-3);
-    let (_, again_losses, again_model) = run(true);
-    assert_eq!(filled_losses, again_losses);
-    assert_eq!(weights(&filled_model), weights(&again_model));
-}
-
-#[test]
-fn graphs_are_refused_on_a_cpu() {
-    let mut config = config();
-    config.train.cuda_graphs = true;
-    let mut model = model(&config, &datasets());
-    let error = set_device_options(&mut model, &config.train).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("train.cuda_graphs = true is for GPUs"),
-        "{error}"
     );
 }
 

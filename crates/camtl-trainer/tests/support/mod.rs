@@ -215,6 +215,20 @@ pub fn finish(trainer: &mut Trainer) -> (Summary, Vec<Event>) {
     }
 }
 
+/// Losses of all updates.
+pub fn losses(events: &[Event]) -> Vec<f64> {
+    events
+        .iter()
+        .filter_map(|event| {
+            if let Event::Progress { loss, .. } = event {
+                Some(*loss)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
 /// Runs until `step` updates are made and then asks it to stop.
 pub fn run_until(trainer: &mut Trainer, step: u64) -> Outcome {
     let stop = AtomicBool::new(trainer.step() >= step);
