@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     Task(TaskArgs),
     Quickstart(QuickstartArgs),
+    Reproduce(ReproduceArgs),
 }
 
 /// Trains a model as a configuration file describes it.
@@ -446,6 +447,75 @@ pub(crate) struct TaskCheckArgs {
     /// Prints one JSON object instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Runs one of the paper's grids and prints its table beside the paper's figures.
+///
+/// A grid takes one configuration and changes in each row what the paper's table changes: encoder, data,
+/// learning rate, frozen layers and the number of updates stay the same. Every row is trained once per seed,
+/// in a run folder of its own. Runs that are there already are not trained again, and a run that was stopped
+/// or killed goes on where it was: start the same command again. At the end, and after every run, table.txt
+/// and results.json in the folder have what there is so far.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Grids:\n  \
+    ablation    multi-task training, then one conditional module after the other, then MT-Uncertainty\n  \
+    baselines   one model per task, multi-task training, CA-MTL\n  \
+    sampling    the plain encoder under every way to choose tasks\n  \
+    freezing    nothing, a quarter and half of the layers frozen\n  \
+    scaling     GLUE, SuperGLUE, all tasks of the configuration, with and without CA-MTL\n\n\
+    The paper's figures are percentages of BERT on whole data sets and long budgets; the table says which.\n\n\
+    Examples:\n  \
+    camtl reproduce ablation configs/glue-base.toml --seeds 12,13,14\n  \
+    camtl reproduce baselines configs/glue-minilm.toml --set train.max_steps=300\n  \
+    camtl reproduce scaling configs/all-tasks-minilm.toml --run runs/scaling")]
+pub(crate) struct ReproduceArgs {
+    /// Which grid.
+    #[arg(value_enum)]
+    pub(crate) grid: GridName,
+
+    /// The configuration that the grid varies (TOML).
+    #[arg(default_value = "configs/glue-base.toml")]
+    pub(crate) config: PathBuf,
+
+    /// Overrides one configuration value in all rows; may be given many times, the last one wins.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// The seeds, with commas between them [default: train.seed of the configuration].
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
+
+    /// The folder of the grid [default: runs/reproduce- followed by the grid's name].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+}
+
+/// A grid of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GridName {
+    /// The method, module by module.
+    Ablation,
+    /// The method against its baselines.
+    Baselines,
+    /// Ways to choose tasks.
+    Sampling,
+    /// How much is frozen.
+    Freezing,
+    /// More and more tasks.
+    Scaling,
+}
+
+impl GridName {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ablation => "ablation",
+            Self::Baselines => "baselines",
+            Self::Sampling => "sampling",
+            Self::Freezing => "freezing",
+            Self::Scaling => "scaling",
+        }
+    }
 }
 
 /// Trains CA-MTL on an embedded task suite and compares it with two baselines, in three minutes.

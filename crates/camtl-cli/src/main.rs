@@ -22,6 +22,7 @@ mod server;
 mod staged;
 mod table;
 mod trained;
+mod training;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! Folders and files that appear whole or not at all.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A folder that is filled under a temporary name and then takes its own.
@@ -67,6 +67,19 @@ impl StagedFolder {
         File::open(parent)?.sync_all()
         // What was there before goes with its temporary folder.
     }
+}
+
+/// Writes a file under a temporary name, which then takes its own.
+///
+/// # Errors
+/// Whatever the file system reports.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(parent(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    readable_by_others(file.as_file())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn parent(path: &Path) -> &Path {

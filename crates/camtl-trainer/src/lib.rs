@@ -46,6 +46,6 @@ pub use error::{Offenders, TrainError};
 pub use evaluate::{TaskScores, evaluate};
 pub use event::Event;
 pub use predict::{predict, predict_mixed};
-pub use setup::{build_model, load_datasets, set_device_options};
+pub use setup::{build_model, load_datasets, planned_steps, set_device_options};
 pub use summary::Summary;
 pub use trainer::{Outcome, Trainer};

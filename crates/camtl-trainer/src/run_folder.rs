@@ -245,6 +245,39 @@ pub fn write_finished(
     write_config(dir, config, specs)
 }
 
+/// What came out of the run in `dir`; none if there is no run or it is not over.
+///
+/// # Errors
+/// The run was made with another configuration or with other task files ([`TrainError::ChangedConfig`]), or
+/// a file of it cannot be read.
+pub fn finished_run(
+    dir: &Path,
+    config: &RunConfig,
+    specs: &[&TaskSpec],
+) -> Result<Option<Summary>, TrainError> {
+    let path = dir.join(CONFIG_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let stored = RunConfig::from_file(&path, &[] as &[&str])?;
+    let differences = differences(&stored, config, &stored.task_specs()?, specs)?;
+    if !differences.is_empty() {
+        return Err(TrainError::ChangedConfig {
+            run_dir: dir.to_path_buf(),
+            differences,
+        });
+    }
+    let path = dir.join(SUMMARY_FILE);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(TrainError::io("read", &path, source)),
+    };
+    let summary = serde_json::from_slice(&text)
+        .map_err(|source| TrainError::io("read", &path, std::io::Error::other(source)))?;
+    Ok(Some(summary))
+}
+
 fn export(
     dir: &Path,
     fill: impl FnOnce(&Path) -> Result<(), TrainError>,

@@ -28,6 +28,7 @@
 use std::path::Path;
 
 use camtl_data::load_task;
+use camtl_data::sampler::TaskInfo;
 use camtl_data::task::{TaskKind, TaskSpec};
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, TaskDataset};
@@ -222,4 +223,43 @@ pub fn load_datasets(
         datasets.push(dataset);
     }
     Ok(datasets)
+}
+
+/// Updates that a run with this configuration makes on these data sets.
+///
+/// # Errors
+/// A training split is missing, empty or has examples without a label, or the sampler does not suit it.
+pub fn planned_steps(config: &RunConfig, datasets: &[TaskDataset]) -> Result<u64, TrainError> {
+    Ok(steps_of(config, &task_infos(datasets)?)?.1)
+}
+
+/// Updates in one epoch of the sampler, and in the whole run.
+pub(crate) fn steps_of(config: &RunConfig, infos: &[TaskInfo]) -> Result<(u64, u64), TrainError> {
+    let train = &config.train;
+    let per_epoch = camtl_data::sampler::steps_per_epoch(&config.sampler, infos, train.batch_size)?;
+    let total = match train.max_steps {
+        Some(steps) => steps,
+        None => ((per_epoch as f64 * train.epochs) as u64).max(1),
+    };
+    Ok((per_epoch, total))
+}
+
+/// What the sampler needs to know of the tasks.
+pub(crate) fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
+    let info = |dataset: &TaskDataset| {
+        let split = crate::evaluate::find_split(dataset, TRAIN)?;
+        if let Some(example) = split.iter().find(|example| example.label.is_none()) {
+            return Err(TrainError::Mismatch(format!(
+                "task `{}`: example {} of the training split has no label",
+                dataset.spec.name, example.id
+            )));
+        }
+        Ok(TaskInfo {
+            name: dataset.spec.name.clone(),
+            train_size: split.len(),
+            num_outputs: dataset.spec.kind.num_alternatives(),
+            regression: dataset.spec.kind.is_regression(),
+        })
+    };
+    datasets.iter().map(info).collect()
 }

@@ -45,9 +45,12 @@ pub(super) fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let cwd = std::env::current_dir().context("cannot tell the current folder")?;
     setup::ensure_libtorch(&root, false)?;
     let mut extra = Vec::new();
-    if name == "train"
-        && let Some(needed) = needed::by_training(&args, &cwd)
-    {
+    let needed = match name {
+        "train" => needed::by_training(&args, &cwd),
+        "reproduce" => needed::by_reproducing(&args, &cwd),
+        _ => None,
+    };
+    if let Some(needed) = needed {
         extra = ensure_encoder(&root, &cwd, &needed, args.iter().any(|a| a == "--resume"))?;
     }
     let binary = cargo::build_camtl(&root)?;

@@ -23,7 +23,20 @@ pub struct Needed {
 /// that exists, continues a run, or cannot be read.
 pub fn by_training(args: &[OsString], cwd: &Path) -> Option<Needed> {
     let parsed = TrainArgs::read(args)?;
-    let file = parsed.config.as_ref().and_then(|config| {
+    let config = parsed.positional.first().cloned();
+    of_configuration(config, &parsed, cwd)
+}
+
+/// The same for `reproduce GRID [CONFIG] ARGS`.
+pub fn by_reproducing(args: &[OsString], cwd: &Path) -> Option<Needed> {
+    let parsed = TrainArgs::read(args)?;
+    let config = parsed.positional.get(1).cloned();
+    let config = config.unwrap_or_else(|| PathBuf::from("configs/glue-base.toml"));
+    of_configuration(Some(config), &parsed, cwd)
+}
+
+fn of_configuration(config: Option<PathBuf>, parsed: &TrainArgs, cwd: &Path) -> Option<Needed> {
+    let file = config.and_then(|config| {
         let text = fs::read_to_string(cwd.join(config)).ok()?;
         text.parse::<toml::Table>().ok()
     });
@@ -62,7 +75,7 @@ pub fn by_training(args: &[OsString], cwd: &Path) -> Option<Needed> {
 /// What of the command line matters here.
 #[derive(Debug, Default)]
 struct TrainArgs {
-    config: Option<PathBuf>,
+    positional: Vec<PathBuf>,
     set: Vec<(String, String)>,
 }
 
@@ -84,12 +97,12 @@ impl TrainArgs {
                     let (key, value) = value.split_once('=')?;
                     parsed.set.push((key.trim().to_owned(), unquoted(value)));
                 }
-                "--run" if attached.is_none() => {
+                "--run" | "--seeds" if attached.is_none() => {
                     args.next();
                 }
                 flag if flag.starts_with('-') => {}
                 _ => {
-                    parsed.config.get_or_insert(PathBuf::from(arg));
+                    parsed.positional.push(PathBuf::from(arg));
                 }
             }
         }
@@ -169,6 +182,28 @@ mod tests {
             needed(&hub, &["c.toml"]).map(|n| n.source),
             Some(Source::Hub)
         );
+    }
+
+    #[test]
+    fn a_grid_needs_the_encoder_of_its_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, encoder: &str| {
+            let text = format!("[model]\nencoder = \"{encoder}\"\n");
+            fs::write(dir.path().join(name), text).unwrap();
+        };
+        fs::create_dir(dir.path().join("configs")).unwrap();
+        write("configs/glue-base.toml", "bert-base-cased");
+        write("c.toml", "bert-large-cased");
+        let id = |args: &[&str]| {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            by_reproducing(&args, dir.path()).map(|needed| needed.id)
+        };
+        assert_eq!(id(&["ablation"]).as_deref(), Some("bert-base-cased"));
+        assert_eq!(
+            id(&["--seeds", "1,2", "ablation", "c.toml"]).as_deref(),
+            Some("bert-large-cased")
+        );
+        assert_eq!(id(&["ablation", "missing.toml"]), None);
     }
 
     #[test]

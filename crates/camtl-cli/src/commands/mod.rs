@@ -6,6 +6,7 @@ mod params;
 mod predict;
 mod quickstart;
 mod report;
+mod reproduce;
 mod serve;
 mod submit;
 mod task;
@@ -27,5 +28,6 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Report(args) => report::run(args),
         Command::Task(args) => task::run(args),
         Command::Quickstart(args) => quickstart::run(args, cli.quiet),
+        Command::Reproduce(args) => reproduce::run(args, cli.quiet),
     }
 }

@@ -2,17 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use camtl_data::task::TaskSpec;
-use camtl_data::tokenize::TextTokenizer;
-use camtl_trainer::{
-    Outcome as TrainOutcome, RunConfig, TrainError, Trainer, build_model, load_datasets,
-    resolve_device, setup,
-};
+use camtl_trainer::{Outcome as TrainOutcome, RunConfig, TrainError, setup};
 
 use crate::cli::TrainArgs;
-use crate::failure::{Failure, INTERRUPTED, OrFail, Outcome, SUCCESS};
-use crate::progress::Progress;
-use crate::{interrupt, logging, output, scores, trained};
+use crate::failure::{Failure, INTERRUPTED, Outcome, SUCCESS};
+use crate::training::{self, Run};
+use crate::{interrupt, output, scores, trained};
 
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
@@ -23,42 +18,17 @@ pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
     for left_out in setup::leave_out_missing(&mut config, &mut specs).map_err(Failure::usage)? {
         output::note(&format!("warning: {left_out}"));
     }
-    let spec_refs: Vec<&TaskSpec> = specs.iter().collect();
-    let device = resolve_device(config.train.device).map_err(Failure::usage)?;
-    let encoder = config.encoder_dir().map_err(Failure::usage)?;
-    let tokenizer = TextTokenizer::from_dir(&encoder).or_work(|| {
-        format!(
-            "cannot read the tokenizer of the encoder {}",
-            encoder.display()
-        )
-    })?;
     if !args.resume {
         refuse_existing(&run_dir)?;
     }
-    let datasets = load_datasets(&config, &specs, &tokenizer).map_err(trained::classify)?;
-    let fresh = || {
-        let (model, report) = build_model(&config, &spec_refs, &encoder, device)?;
-        tracing::info!(encoder = %encoder.display(), %report, "encoder loaded");
-        Ok::<_, TrainError>(model)
+    let run = Run {
+        dir: &run_dir,
+        resume: args.resume,
+        label: "",
+        quiet,
     };
-    let mut trainer = if args.resume {
-        Trainer::resume(config.clone(), datasets, &run_dir, fresh)
-    } else {
-        fresh().and_then(|model| Trainer::new(config.clone(), datasets, model, Some(&run_dir)))
-    }
-    .map_err(trained::classify)?;
-    logging::attach(&run_dir)?;
-    trained::copy_tokenizer(&encoder, &run_dir)?;
-    tracing::info!(run = %run_dir.display(), resumed = args.resume, "training begins");
-
-    let mut progress = Progress::new("", quiet);
-    let outcome = trainer
-        .run(&mut |event| progress.show(event), &stop)
-        .map_err(trained::classify)?;
-    drop(progress);
-    match outcome {
+    match training::train(&config, &specs, run, &stop)? {
         TrainOutcome::Finished(summary) => {
-            tracing::info!(steps = summary.steps, "training is over");
             let header = format!("{}: {} steps\n\n", run_dir.display(), summary.steps);
             let order: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
             output::result(
@@ -68,7 +38,6 @@ pub(crate) fn run(args: &TrainArgs, quiet: bool) -> Outcome {
             Ok(SUCCESS)
         }
         TrainOutcome::Interrupted { step, checkpoint } => {
-            tracing::info!(step, "stopped on request");
             let saved = checkpoint
                 .map_or_else(String::new, |path| format!(", saved in {}", path.display()));
             output::note(&format!("stopped after step {step}{saved}"));

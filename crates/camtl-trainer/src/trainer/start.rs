@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
-use camtl_data::sampler::{TaskInfo, build_sampler};
+use camtl_data::sampler::build_sampler;
 use camtl_data::task::TaskSpec;
 use camtl_model::{HeadKind, Model, ParameterReport, StepGraphs, TaskHead};
 
@@ -19,7 +19,7 @@ use crate::optimizer::Optimizer;
 use crate::run_folder::RunFolder;
 use crate::schedule::LinearSchedule;
 use crate::scorer::TRAIN;
-use crate::setup::task_head;
+use crate::setup::{steps_of, task_head, task_infos};
 use crate::state::{Totals, TrainState, Window};
 
 /// Buckets of batches whose graphs are kept: those of training and of scoring.
@@ -130,12 +130,7 @@ impl Trainer {
         camtl_ops::set_deterministic(config.ops.deterministic)?;
         let infos = task_infos(&datasets)?;
         let train = &config.train;
-        let per_epoch =
-            camtl_data::sampler::steps_per_epoch(&config.sampler, &infos, train.batch_size)?;
-        let total_steps = match train.max_steps {
-            Some(steps) => steps,
-            None => ((per_epoch as f64 * train.epochs) as u64).max(1),
-        };
+        let (per_epoch, total_steps) = steps_of(&config, &infos)?;
         let epochs = total_steps as f64 / per_epoch as f64;
         let sampler = build_sampler(
             &config.sampler,
@@ -228,26 +223,6 @@ impl Trainer {
             trained_parameters: report.trained,
         })
     }
-}
-
-/// What the sampler needs to know of the tasks.
-fn task_infos(datasets: &[TaskDataset]) -> Result<Vec<TaskInfo>, TrainError> {
-    let info = |dataset: &TaskDataset| {
-        let split = crate::evaluate::find_split(dataset, TRAIN)?;
-        if let Some(example) = split.iter().find(|example| example.label.is_none()) {
-            return Err(TrainError::Mismatch(format!(
-                "task `{}`: example {} of the training split has no label",
-                dataset.spec.name, example.id
-            )));
-        }
-        Ok(TaskInfo {
-            name: dataset.spec.name.clone(),
-            train_size: split.len(),
-            num_outputs: dataset.spec.kind.num_alternatives(),
-            regression: dataset.spec.kind.is_regression(),
-        })
-    };
-    datasets.iter().map(info).collect()
 }
 
 /// Data sets and heads must be the same tasks in the same order.

@@ -16,6 +16,7 @@ use camtl_trainer::config::DeviceChoice;
 use camtl_trainer::pretrain::PretrainOptions;
 
 use crate::failure::Failure;
+use crate::training::steps_of_each;
 
 /// Hidden size and depth of the encoder.
 const HIDDEN: i64 = 128;
@@ -150,24 +151,7 @@ impl Plan {
     /// size; each task's own run gets the number of updates it has there on average, so that every
     /// task sees as many examples either way.
     pub(super) fn single_task_steps(&self, sizes: &[usize]) -> Vec<u64> {
-        let roots: Vec<f64> = sizes.iter().map(|size| (*size as f64).sqrt()).collect();
-        let sum: f64 = roots.iter().sum();
-        let mut steps: Vec<u64> = roots
-            .iter()
-            .map(|root| (self.steps() as f64 * root / sum).round() as u64)
-            .map(|n| n.max(1))
-            .collect();
-        // Rounding must not change the total.
-        if let Some(largest) = (0..steps.len()).max_by_key(|at| steps[*at]) {
-            let others: u64 = steps
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| *at != largest)
-                .map(|(_, n)| n)
-                .sum();
-            steps[largest] = self.steps().saturating_sub(others).max(1);
-        }
-        steps
+        steps_of_each(self.steps(), sizes)
     }
 
     /// The configuration of one run, its data and encoder in `data_dir` and `encoder`.
