@@ -40,7 +40,7 @@ single numbers by factors. Ratios within one run are what to compare.
 
 peers needs a Python 3 with PyTorch 2.x, and nothing else of it: the program that
 CAMTL_PYTHON names, else PYTHON, python3 or python. Its ARGS: --quick (3 rounds
-instead of 9), --rounds N, --threads N, --json FILE. Losses must agree first.
+instead of 6), --rounds N, --threads N, --json FILE. Losses must agree first.
 
   -h, --help  this text
 ";

@@ -25,8 +25,9 @@ camtl against PyTorch on the same work.
 Usage: peers --python PROGRAM [--quick] [--rounds N] [--threads N] [--json FILE]
 
   --python PROGRAM  a Python 3 that can import torch 2.x
-  --quick           3 rounds instead of 9
-  --rounds N        rounds; each system does each kind of step once in a round
+  --quick           3 rounds instead of 6
+  --rounds N        rounds; in each, each system does each kind of step twice at a time,
+                    and the second is measured
   --threads N       threads of each system (default: the processors, at most 8)
   --json FILE       also write every measured time to FILE
   -h, --help        this text
@@ -71,7 +72,7 @@ fn run(args: Vec<OsString>) -> anyhow::Result<()> {
 
 /// The options, or none if help was asked for.
 fn parse(args: Vec<OsString>) -> anyhow::Result<Option<Options>> {
-    let (mut python, mut rounds, mut threads, mut json) = (None, 9, None, None);
+    let (mut python, mut rounds, mut threads, mut json) = (None, 6, None, None);
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next()? {
         match arg {
