@@ -40,6 +40,7 @@ fn the_baselines_are_trained_once_and_compared() {
         "80.9",
         "mood accuracy",
         "6 updates for every row, one seed (3)",
+        "run.toml with train.max_steps=6, checkpoint.every_steps=2, encoder",
     ] {
         assert!(first.stdout.contains(expected), "{expected}\n{first}");
     }

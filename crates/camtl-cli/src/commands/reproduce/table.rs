@@ -63,8 +63,12 @@ impl<'a> Report<'a> {
         text.push_str(&self.by_task());
         let _ = write!(
             text,
-            "\nHere: {}, encoder {}, {} updates for every row, {}.\n",
+            "\nHere: {}{}, encoder {}, {} updates for every row, {}.\n",
             self.args.config.display(),
+            match self.args.set.as_slice() {
+                [] => String::new(),
+                set => format!(" with {}", set.join(", ")),
+            },
             self.encoder,
             thousands(self.budget.steps),
             self.seeds(),
