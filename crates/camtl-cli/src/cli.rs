@@ -119,7 +119,7 @@ pub(crate) struct WeightsArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoint: Option<PathBuf>,
 
-    /// Computes here instead of on the run's own train.device.
+    /// Computes here instead of on the run's own train.device; on a CPU in float32.
     #[arg(long, value_enum)]
     pub(crate) device: Option<Device>,
 }

@@ -12,9 +12,8 @@ use camtl_data::{LoadOptions, load_task};
 use camtl_model::Model;
 use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE, SUMMARY_FILE};
 use camtl_trainer::{Precision, RunConfig, Summary, TrainError, resolve_device};
-use tch::Device;
 
-use crate::cli::WeightsArgs;
+use crate::cli::{self, WeightsArgs};
 use crate::failure::{Failure, OrFail};
 use crate::output;
 use crate::staged::StagedFolder;
@@ -66,8 +65,8 @@ impl TrainedRun {
         let device = resolve_device(config.train.device).map_err(|error| {
             Failure::usage(error).hint("--device cpu computes on this machine's processor")
         })?;
-        if device == Device::Cpu {
-            // What a run on a GPU asks of one; a processor computes in float32.
+        if weights.device == Some(cli::Device::Cpu) {
+            // What a run on a GPU asks of one; a processor, asked for by name, computes in float32.
             config.train.precision = Precision::Float32;
             config.train.cuda_graphs = false;
         }

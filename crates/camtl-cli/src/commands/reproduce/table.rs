@@ -112,7 +112,6 @@ impl<'a> Report<'a> {
             "", "average", "paper", "task σ", "paper", "data", "paper", "trained", "models",
         ]);
         for (number, row) in self.rows.iter().enumerate() {
-            let figure = |value| spread(row.over_seeds(value));
             let name = format!("{} {}", number + 1, row.name);
             let last = row.seeds.last();
             table.row([
@@ -121,10 +120,7 @@ impl<'a> Report<'a> {
                 cited(row.paper.average),
                 spread(row.over_seeds(|seed| seed.task_sigma(&self.common))),
                 cited(row.paper.task_sigma),
-                last.map_or_else(
-                    || "-".to_owned(),
-                    |_| figure(|seed: &SeedOutcome| Some(seed.distinct_fraction)),
-                ),
+                spread(row.over_seeds(|seed| Some(seed.distinct_fraction))),
                 cited(row.paper.data),
                 last.map_or_else(
                     || "-".to_owned(),
