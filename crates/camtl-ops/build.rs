@@ -5,11 +5,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 const SHIM: &[&str] = &[
     "csrc/runtime.cc",
     "csrc/layout.cc",
+    "csrc/cpu_operations.cc",
     "csrc/function_rows.cc",
     "csrc/function_attention.cc",
     "csrc/function_embedding.cc",
     "csrc/function_heads.cc",
     "csrc/function_linear.cc",
+    "csrc/function_optimiser.cc",
 ];
 /// Kernels: plain C++ and OpenMP on raw pointers, compiled once per instruction
 /// set in a namespace of its own.
@@ -33,10 +35,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for shared in [
         "cpu",
+        "cpu_operations.h",
         "function.h",
+        "gradient_view.h",
         "guard.h",
         "kernels.h",
         "layout.h",
+        "operations.h",
         "philox.h",
     ] {
         println!("cargo:rerun-if-changed=csrc/{shared}");

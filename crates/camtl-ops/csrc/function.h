@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "gradient_view.h"
+#include "cpu_operations.h"
 #include "guard.h"
 #include "layout.h"
 
@@ -50,6 +51,10 @@ class Wanted {
 inline void check_single_backward() {
   TORCH_CHECK(!at::GradMode::is_enabled(),
               "fused operations have no second derivative; use set_fused(false) for it");
+}
+
+inline CamtlDropout dropout_of(const DropoutArguments& dropout) {
+  return {dropout.seed, dropout.scale, dropout.threshold, dropout.on};
 }
 
 inline LayoutPtr layout_of(void* layout) {

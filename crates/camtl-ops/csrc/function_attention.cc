@@ -116,18 +116,14 @@ struct Attention : torch::autograd::Function<Attention> {
 };
 
 }  // namespace
-}  // namespace camtl
 
-extern "C" {
-
-int camtl_attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const at::Tensor* v,
-                    const at::Tensor* band, int64_t heads, int first_only, const CamtlDropout* dropout,
-                    void* layout) {
-  return camtl::guarded([&] {
-    const camtl::AttentionOptions options{heads, first_only != 0, *dropout};
-    *out = new at::Tensor(camtl::Attention::apply(*q, camtl::maybe(k), camtl::maybe(v), camtl::maybe(band),
-                                                  options, camtl::layout_of(layout)));
+int cpu::attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const at::Tensor* v,
+                   const at::Tensor* band, int64_t heads, int first_only, const DropoutArguments* dropout,
+                   void* layout) {
+  return guarded([&] {
+    const AttentionOptions options{heads, first_only != 0, dropout_of(*dropout)};
+    *out = new at::Tensor(Attention::apply(*q, maybe(k), maybe(v), maybe(band), options, layout_of(layout)));
   });
 }
 
-}  // extern "C"
+}  // namespace camtl

@@ -118,20 +118,14 @@ struct Embedding : torch::autograd::Function<Embedding> {
 };
 
 }  // namespace
-}  // namespace camtl
 
-extern "C" {
-
-// ids: input, token type, position. tables: word, token type, position, weight,
-// bias, gamma, beta; the last two may be null.
-int camtl_embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* const* tables, double eps,
-                    const CamtlDropout* dropout, void* layout) {
-  return camtl::guarded([&] {
-    const camtl::EmbeddingOptions options{*ids[0], *ids[1], *ids[2], eps, *dropout};
-    *out = new at::Tensor(camtl::Embedding::apply(*tables[0], *tables[1], *tables[2], *tables[3], *tables[4],
-                                                  camtl::maybe(tables[5]), camtl::maybe(tables[6]), options,
-                                                  camtl::layout_of(layout)));
+int cpu::embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* const* tables, double eps,
+                   const DropoutArguments* dropout, void* layout) {
+  return guarded([&] {
+    const EmbeddingOptions options{*ids[0], *ids[1], *ids[2], eps, dropout_of(*dropout)};
+    *out = new at::Tensor(Embedding::apply(*tables[0], *tables[1], *tables[2], *tables[3], *tables[4],
+                                           maybe(tables[5]), maybe(tables[6]), options, layout_of(layout)));
   });
 }
 
-}  // extern "C"
+}  // namespace camtl

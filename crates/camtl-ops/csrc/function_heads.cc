@@ -1,4 +1,5 @@
 // Autograd function of the tasks' heads.
+#include <algorithm>
 #include <vector>
 
 #include "function.h"
@@ -6,10 +7,11 @@
 namespace camtl {
 namespace {
 
+// The heads that a batch uses, and where their logits lie in [B, columns].
 struct HeadsLayout : torch::CustomClassHolder {
   std::vector<int64_t> outputs, head, offset;
   std::vector<int32_t> regression;
-  int64_t said = 0;  // elements of all logits
+  int64_t columns = 0;
 };
 
 struct HeadsOptions {
@@ -18,14 +20,15 @@ struct HeadsOptions {
 };
 
 struct Heads : torch::autograd::Function<Heads> {
-  // tables: pooled, then the weights of all heads, then their biases.
+  // tables: pooled, then the weights of the heads in use, then their biases.
   static variable_list forward(AutogradContext* ctx, at::TensorList tables_, const HeadsOptions& options) {
     variable_list tables;
     for (const at::Tensor& table : tables_) tables.push_back(dense(table));
     const at::Tensor& pooled = tables[0];
     const auto& layout = *options.layout;
     const int64_t sequences = pooled.size(0);
-    at::Tensor logits = at::empty({layout.said}, pooled.options());
+    // Zeros: nothing is computed of the other heads' logits.
+    at::Tensor logits = at::zeros({sequences, layout.columns}, pooled.options());
     at::Tensor entropy = at::empty({sequences}, pooled.options());
     at::Tensor loss = at::empty({options.classes.defined() ? sequences : 0}, pooled.options());
     const at::Tensor classes = dense(options.classes),
@@ -43,7 +46,7 @@ struct Heads : torch::autograd::Function<Heads> {
     ctx->saved_data["layout"] = c10::IValue::make_capsule(options.layout);
     ctx->mark_non_differentiable({entropy});
     ctx->set_materialize_grads(false);
-    return {logits, loss, entropy};
+    return {logits, entropy, loss};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -53,7 +56,7 @@ struct Heads : torch::autograd::Function<Heads> {
     const variable_list tables(saved.begin(), saved.begin() + count);
     const auto held = c10::static_intrusive_pointer_cast<HeadsLayout>(ctx->saved_data["layout"].toCapsule());
     const at::Tensor& logits = saved[count];
-    const at::Tensor dlogits = dense(grads[0]), dloss = dense(grads[1]);
+    const at::Tensor dlogits = dense(grads[0]), dloss = dense(grads[2]);
     std::vector<const void*> weight, bias;
     CamtlHeads a = arguments(*held, tables, saved[count + 1], saved[count + 2], weight, bias);
     variable_list d(count + 1);
@@ -102,30 +105,40 @@ struct Heads : torch::autograd::Function<Heads> {
 };
 
 }  // namespace
-}  // namespace camtl
 
-extern "C" {
-
-// out: logits of all sequences in one tensor, loss, entropy. offset[b] is the
-// place of sequence b's first logit among `said`.
-int camtl_heads(at::Tensor** out, const at::Tensor* pooled, const at::Tensor* const* weights,
-                const at::Tensor* const* biases, const int64_t* outputs, const int32_t* regression, int64_t heads,
-                const int64_t* head, const int64_t* offset, int64_t said, const at::Tensor* classes,
-                const at::Tensor* scores) {
-  return camtl::guarded([&] {
-    auto layout = c10::make_intrusive<camtl::HeadsLayout>();
-    layout->outputs.assign(outputs, outputs + heads);
-    layout->regression.assign(regression, regression + heads);
-    layout->head.assign(head, head + pooled->size(0));
-    layout->offset.assign(offset, offset + pooled->size(0));
-    layout->said = said;
-    torch::autograd::variable_list tables = {*pooled};
-    for (int64_t h = 0; h < heads; ++h) tables.push_back(*weights[h]);
-    for (int64_t h = 0; h < heads; ++h) tables.push_back(*biases[h]);
-    const camtl::HeadsOptions options{layout, camtl::optional(classes), camtl::optional(scores)};
-    const auto results = camtl::Heads::apply(at::TensorList(tables), options);
-    for (int i = 0; i < 3; ++i) out[i] = new at::Tensor(results[i]);
+int cpu::heads(at::Tensor** out, const at::Tensor* pooled, const at::Tensor* const* weights,
+               const at::Tensor* const* biases, const int32_t* regression, int64_t heads, const at::Tensor* classes,
+               const at::Tensor* scores, void* layout) {
+  return guarded([&] {
+    const LayoutPtr batch = layout_of(layout);
+    auto used = c10::make_intrusive<HeadsLayout>();
+    std::vector<int64_t> first_column;
+    for (int64_t h = 0; h < heads; ++h) {
+      first_column.push_back(used->columns);
+      used->columns += biases[h]->numel();
+    }
+    // Only heads that the batch uses get a gradient; they are numbered as they appear.
+    std::vector<int64_t> tasks;
+    for (size_t b = 0; b < batch->tasks.size(); ++b) {
+      const int64_t task = batch->tasks[b];
+      const auto found = std::find(tasks.begin(), tasks.end(), task);
+      used->head.push_back(found - tasks.begin());
+      used->offset.push_back(int64_t(b) * used->columns + first_column[size_t(task)]);
+      if (found == tasks.end()) tasks.push_back(task);
+    }
+    variable_list tables = {*pooled};
+    for (const int64_t task : tasks) {
+      tables.push_back(*weights[task]);
+      used->outputs.push_back(biases[task]->numel());
+      used->regression.push_back(regression[task]);
+    }
+    for (const int64_t task : tasks) tables.push_back(*biases[task]);
+    const HeadsOptions options{used, optional(classes), optional(scores)};
+    const auto results = Heads::apply(at::TensorList(tables), options);
+    out[0] = new at::Tensor(results[0]);
+    out[1] = new at::Tensor(results[1]);
+    out[2] = classes != nullptr ? new at::Tensor(results[2]) : nullptr;
   });
 }
 
-}  // extern "C"
+}  // namespace camtl

@@ -40,17 +40,15 @@ struct Linear : torch::autograd::Function<Linear> {
 };
 
 }  // namespace
-}  // namespace camtl
 
-extern "C" {
-
-int camtl_linear(at::Tensor** out, const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias) {
-  return camtl::guarded([&] {
+int cpu::linear(at::Tensor** out, const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
+                const at::Tensor* const* lowered) {
+  return guarded([&] {
+    TORCH_CHECK(lowered == nullptr, "the CPU's product takes no lowered weights");
     // Autocast chooses types per operation, also in the backward pass.
-    *out = new at::Tensor(at::autocast::is_autocast_enabled(at::kCPU)
-                              ? at::linear(*x, *weight, camtl::maybe(bias))
-                              : camtl::Linear::apply(*x, *weight, camtl::maybe(bias)));
+    *out = new at::Tensor(at::autocast::is_autocast_enabled(at::kCPU) ? at::linear(*x, *weight, maybe(bias))
+                                                                      : Linear::apply(*x, *weight, maybe(bias)));
   });
 }
 
-}  // extern "C"
+}  // namespace camtl

@@ -142,26 +142,21 @@ struct Gelu : torch::autograd::Function<Gelu> {
 };
 
 }  // namespace
-}  // namespace camtl
 
-extern "C" {
-
-int camtl_film(at::Tensor** out, const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta,
-               void* layout) {
-  return camtl::guarded(
-      [&] { *out = new at::Tensor(camtl::Film::apply(*x, *gamma, *beta, camtl::layout_of(layout))); });
+int cpu::film(at::Tensor** out, const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta, void* layout) {
+  return guarded([&] { *out = new at::Tensor(Film::apply(*x, *gamma, *beta, layout_of(layout))); });
 }
 
-int camtl_layer_norm(at::Tensor** out, const at::Tensor* x, const at::Tensor* residual, const at::Tensor* weight,
-                     const at::Tensor* bias, double eps, const CamtlDropout* dropout, void* layout) {
-  return camtl::guarded([&] {
-    *out = new at::Tensor(camtl::LayerNorm::apply(*x, camtl::maybe(residual), *weight, *bias, eps, *dropout,
-                                                  camtl::layout_of(layout)));
+int cpu::layer_norm(at::Tensor** out, const at::Tensor* x, const at::Tensor* residual, const at::Tensor* weight,
+                    const at::Tensor* bias, double eps, const DropoutArguments* dropout, void* layout) {
+  return guarded([&] {
+    *out = new at::Tensor(
+        LayerNorm::apply(*x, maybe(residual), *weight, *bias, eps, dropout_of(*dropout), layout_of(layout)));
   });
 }
 
-int camtl_gelu(at::Tensor** out, const at::Tensor* x, const at::Tensor* bias) {
-  return camtl::guarded([&] { *out = new at::Tensor(camtl::Gelu::apply(*x, *bias)); });
+int cpu::gelu(at::Tensor** out, const at::Tensor* x, const at::Tensor* bias) {
+  return guarded([&] { *out = new at::Tensor(Gelu::apply(*x, *bias)); });
 }
 
-}  // extern "C"
+}  // namespace camtl

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cpu_operations.h"
 #include "guard.h"
 
 namespace camtl {
@@ -62,19 +63,11 @@ Layout::Layout(const int64_t* starts, const int64_t* keys, const int64_t* sequen
   view.attention_segment = attention_segment.data();
 }
 
+int cpu::layout_new(void** out, const int64_t* starts, const int64_t* keys, const int64_t* tasks, int64_t sequences,
+                    int64_t, int64_t, int64_t) {
+  return guarded([&] { *out = c10::make_intrusive<Layout>(starts, keys, tasks, sequences).release(); });
+}
+
+void cpu::layout_free(void* layout) { c10::intrusive_ptr<Layout>::reclaim(static_cast<Layout*>(layout)).reset(); }
+
 }  // namespace camtl
-
-extern "C" {
-
-// `starts` has sequences + 1 entries, the others `sequences`.
-int camtl_layout_new(void** out, const int64_t* starts, const int64_t* keys, const int64_t* tasks,
-                     int64_t sequences) {
-  return camtl::guarded(
-      [&] { *out = c10::make_intrusive<camtl::Layout>(starts, keys, tasks, sequences).release(); });
-}
-
-void camtl_layout_free(void* layout) {
-  c10::intrusive_ptr<camtl::Layout>::reclaim(static_cast<camtl::Layout*>(layout)).reset();
-}
-
-}  // extern "C"

@@ -31,7 +31,6 @@ use std::ops::Range;
 use tch::{Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::ffi::optimiser as ffi;
 use crate::{check, cuda, fused, slow};
 
 /// Which of the two formulas is meant by AdamW.
@@ -122,12 +121,9 @@ pub fn adamw_flat(
 ) -> Result<()> {
     let op = "adamw_flat";
     check_arguments(op, state, param, grad, options, clip)?;
-    if fused::takes(param, [Some(grad)]) {
-        return ffi::adamw(state, param, grad, options, clip).map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_flat(param)? {
-        return plugin
-            .adamw(state, param, grad, options, clip)
+    if let Some(kernels) = fused::kernels(param, [Some(grad)], cuda::for_flat)? {
+        return kernels
+            .adamw(state, param, grad, options, None, clip)
             .map_err(|e| e.within(op));
     }
     slow::adamw_flat(state, param, grad, options, clip).map_err(|e| e.within(op))

@@ -18,7 +18,6 @@ use tch::Tensor;
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
-use crate::ffi::functions as ffi;
 use crate::packing::Packing;
 use crate::{check, cuda, fused, slow};
 
@@ -87,20 +86,18 @@ pub fn cond_attention(
         Qkv::Joint(qkv) => (qkv, None, None),
         Qkv::Separate { q, k, v } => (q, Some(k), Some(v)),
     };
-    if fused::takes(q, [k, v, band]) {
-        let first_only = queries == Queries::FirstTokens;
-        return ffi::attention(q, k, v, band, heads, first_only, dropout, packing.layout()?)
-            .map_err(|e| e.within(op));
-    }
     let columns = k.map_or_else(|| q.size()[1] / 3, |k| k.size()[1]);
-    if let Some(plugin) = cuda::for_attention(
-        q,
-        columns / heads,
-        packing.max_len(),
-        packing.num_sequences(),
-    )? {
+    let on_gpu = |q: &Tensor| {
+        cuda::for_attention(
+            q,
+            columns / heads,
+            packing.max_len(),
+            packing.num_sequences(),
+        )
+    };
+    if let Some(kernels) = fused::kernels(q, [k, v, band], on_gpu)? {
         let first_only = queries == Queries::FirstTokens;
-        return plugin
+        return kernels
             .attention(
                 q,
                 k,
@@ -109,7 +106,7 @@ pub fn cond_attention(
                 heads,
                 first_only,
                 dropout,
-                packing.cuda_layout(plugin)?,
+                packing.layout(kernels)?,
             )
             .map_err(|e| e.within(op));
     }

@@ -14,7 +14,6 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::ffi::optimiser as ffi;
 use crate::{check, cuda, fused};
 
 /// Euclidean norm of a flat gradient, a scalar tensor on its device. The order
@@ -28,12 +27,8 @@ pub fn grad_norm(flat: &Tensor) -> Result<Tensor> {
         return Err(OpsError::shape(op, "flat", "[n]", flat));
     }
     check::floating(op, "flat", flat)?;
-    if fused::takes(flat, []) {
-        let norm = ffi::norm(&flat.f_contiguous()?)?;
-        return Ok(Tensor::from(norm).f_to_kind(flat.kind())?);
-    }
-    if let Some(plugin) = cuda::for_flat(flat)? {
-        return plugin.norm(flat).map_err(|e| e.within(op));
+    if let Some(kernels) = fused::kernels(flat, [], cuda::for_flat)? {
+        return kernels.norm(flat).map_err(|e| e.within(op));
     }
     tch::no_grad(|| flat.f_norm()).map_err(|e| OpsError::from(e).within(op))
 }

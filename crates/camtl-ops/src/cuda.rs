@@ -169,7 +169,7 @@ fn text_of(error: OpsError) -> String {
 
 /// The plugin, if this tensor lies on a GPU and the fused form is wanted. A tensor on a
 /// GPU without the plugin is an error, not a reason to compute more slowly.
-fn wanted(x: &Tensor) -> Result<Option<Plugin>> {
+pub(crate) fn wanted(x: &Tensor) -> Result<Option<Plugin>> {
     if !fused()
         || !matches!(x.device(), Device::Cuda(_))
         || !matches!(x.kind(), Kind::Float | Kind::BFloat16)

@@ -202,7 +202,7 @@ pub fn token_dropout(x: &Tensor, dropout: &Dropout, packing: &Packing) -> Result
     let columns = check::rows(op, "x", x, packing)?;
     if let Some(plugin) = cuda::for_held_rows(x)? {
         return plugin
-            .dropout(x, *dropout, packing.cuda_layout(plugin)?)
+            .dropout(x, *dropout, packing.layout(plugin.operations())?)
             .map_err(|e| e.within(op));
     }
     let mask = token_dropout_mask(columns, dropout, packing, x.kind())?;

@@ -4,7 +4,6 @@ use tch::{Kind, Tensor};
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
-use crate::ffi::functions as ffi;
 use crate::layer_norm::check_eps;
 use crate::packing::Packing;
 use crate::{check, cuda, fused, slow};
@@ -148,13 +147,9 @@ pub fn embed_norm_film(
     .map(Some)
     .into_iter();
     let tables = tables.chain([film.map(|(gamma, _)| gamma), film.map(|(_, beta)| beta)]);
-    if fused::takes(embedding.word, tables) {
-        return ffi::embedding(embedding, film, dropout, packing.layout()?)
-            .map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_held_rows(embedding.word)? {
-        return plugin
-            .embedding(embedding, film, dropout, packing.cuda_layout(plugin)?)
+    if let Some(kernels) = fused::kernels(embedding.word, tables, cuda::for_held_rows)? {
+        return kernels
+            .embedding(embedding, film, dropout, packing.layout(kernels)?)
             .map_err(|e| e.within(op));
     }
     slow::embed_norm_film(embedding, film, dropout, packing).map_err(|e| e.within(op))

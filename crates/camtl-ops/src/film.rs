@@ -16,7 +16,6 @@
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::ffi::functions as ffi;
 use crate::packing::Packing;
 use crate::{check, cuda, fused, slow};
 
@@ -33,12 +32,9 @@ pub fn film(x: &Tensor, gamma: &Tensor, beta: &Tensor, packing: &Packing) -> Res
     let columns = check::rows(op, "x", x, packing)?;
     check::table(op, "gamma", gamma, columns, packing)?;
     check::table(op, "beta", beta, columns, packing)?;
-    if fused::takes(x, [Some(gamma), Some(beta)]) {
-        return ffi::film(x, gamma, beta, packing.layout()?).map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_held_rows(x)? {
-        return plugin
-            .film(x, gamma, beta, packing.cuda_layout(plugin)?)
+    if let Some(kernels) = fused::kernels(x, [Some(gamma), Some(beta)], cuda::for_held_rows)? {
+        return kernels
+            .film(x, gamma, beta, packing.layout(kernels)?)
             .map_err(|e| e.within(op));
     }
     slow::film(x, gamma, beta, packing).map_err(|e| e.within(op))

@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, Tensor};
 
+use crate::error::Result;
+use crate::ffi::cuda::Plugin;
+use crate::ffi::operations::Operations;
 use crate::ffi::runtime as ffi;
 
 static FUSED: AtomicBool = AtomicBool::new(true);
@@ -33,11 +36,20 @@ pub fn fused() -> bool {
     FUSED.load(Ordering::Relaxed)
 }
 
-/// Whether a call with these tensors takes the fused kernel.
-pub(crate) fn takes<'a>(
+/// The kernels that a call with these tensors takes: the CPU's, or the GPU's if `on_gpu` finds that
+/// they take tensors like the first; none leaves it to the definition.
+pub(crate) fn kernels<'a>(
     first: &Tensor,
     others: impl IntoIterator<Item = Option<&'a Tensor>>,
-) -> bool {
+    on_gpu: impl FnOnce(&Tensor) -> Result<Option<Plugin>>,
+) -> Result<Option<Operations>> {
+    if takes_on_cpu(first, others) {
+        return Ok(Some(Operations::cpu()));
+    }
+    Ok(on_gpu(first)?.map(Plugin::operations))
+}
+
+fn takes_on_cpu<'a>(first: &Tensor, others: impl IntoIterator<Item = Option<&'a Tensor>>) -> bool {
     let kind = first.kind();
     fused()
         && first.device() == Device::Cpu

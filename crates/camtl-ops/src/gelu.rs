@@ -14,7 +14,6 @@
 use tch::Tensor;
 
 use crate::error::{OpsError, Result};
-use crate::ffi::functions as ffi;
 use crate::{check, cuda, fused, slow};
 
 /// `y = u * Phi(u)` with `u = x + b` and `Phi` the normal distribution function
@@ -31,11 +30,8 @@ pub fn gelu_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     };
     check::floating(op, "x", x)?;
     check::shape(op, "bias", bias, &[("D", columns)])?;
-    if fused::takes(x, [Some(bias)]) {
-        return ffi::gelu(x, bias).map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_rows(x, None)? {
-        return plugin.gelu(x, bias).map_err(|e| e.within(op));
+    if let Some(kernels) = fused::kernels(x, [Some(bias)], |x| cuda::for_rows(x, None))? {
+        return kernels.gelu(x, bias).map_err(|e| e.within(op));
     }
     slow::gelu_bias(x, bias).map_err(|e| e.within(op))
 }

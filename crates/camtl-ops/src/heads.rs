@@ -26,8 +26,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{OpsError, Result};
-use crate::ffi::cuda::Plugin;
-use crate::ffi::functions as ffi;
+use crate::ffi::operations::Operations;
 use crate::packing::Packing;
 use crate::{check, cuda, fused, slow};
 
@@ -81,7 +80,8 @@ impl Targets {
 #[derive(Debug)]
 pub struct HeadsOutput {
     /// Per task of the batch, in order of first appearance: the task and the
-    /// logits `[n_t, C_t]` of its sequences, in batch order.
+    /// logits `[n_t, C_t]` of its sequences, in batch order; with kernels, views of
+    /// one tensor of all heads' logits.
     pub logits: Vec<(usize, Tensor)>,
     /// Loss of each sequence, `[B]`, if targets were given: cross-entropy in nats
     /// or squared error.
@@ -162,40 +162,29 @@ pub fn heads_entropy_loss(
     let tables = heads
         .iter()
         .flat_map(|head| [Some(head.weight), Some(head.bias)]);
-    if sequences > 0 && fused::takes(pooled, tables) {
-        return fused_heads(pooled, heads, packing, targets).map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_flat(pooled)?
-        && sequences > 0
+    if sequences > 0
+        && let Some(kernels) = fused::kernels(pooled, tables, cuda::for_flat)?
     {
-        return cuda_heads(plugin, pooled, heads, packing, targets).map_err(|e| e.within(op));
+        return fused_heads(kernels, pooled, heads, packing, targets).map_err(|e| e.within(op));
     }
     slow::heads_entropy_loss(pooled, heads, packing, targets).map_err(|e| e.within(op))
 }
 
-/// One matrix product gives the logits of all heads side by side, one kernel the losses and
-/// entropies; each task's logits are views, or gathered where its sequences lie apart.
-fn cuda_heads(
-    plugin: Plugin,
+/// The kernels give the logits of all heads side by side; each task's are views of them, or gathered
+/// where its sequences lie apart.
+fn fused_heads(
+    kernels: Operations,
     pooled: &Tensor,
     heads: &[Head<'_>],
     packing: &Packing,
     targets: Option<&Targets>,
 ) -> Result<HeadsOutput> {
-    let weights: Vec<&Tensor> = heads.iter().map(|head| head.weight).collect();
-    let biases: Vec<&Tensor> = heads.iter().map(|head| head.bias).collect();
-    let all = pooled.f_linear(
-        &Tensor::f_cat(&weights, 0)?,
-        Some(&Tensor::f_cat(&biases, 0)?),
-    )?;
+    let targets = targets.map(|targets| (&targets.classes, &targets.scores));
+    let (all, entropy, loss) = kernels.heads(pooled, heads, targets, packing.layout(kernels)?)?;
     let mut offsets = vec![0];
     for head in heads {
         offsets.push(offsets[offsets.len() - 1] + head.bias.numel() as i64);
     }
-    let regression: Vec<i64> = heads.iter().map(|head| head.regression.into()).collect();
-    let targets = targets.map(|targets| (&targets.classes, &targets.scores));
-    let layout = packing.cuda_layout(plugin)?;
-    let (entropy, loss) = plugin.heads(&all, &offsets, &regression, targets, layout)?;
     let mut logits = Vec::new();
     for (task, rows) in packing.task_members() {
         let (first, count) = (rows[0], rows.len() as i64);
@@ -217,48 +206,6 @@ fn cuda_heads(
     Ok(HeadsOutput {
         logits,
         loss,
-        entropy,
-    })
-}
-
-/// Heads that the batch uses go to the kernel, renumbered; it writes the logits
-/// of each task side by side, and the tasks' tensors are views of them.
-fn fused_heads(
-    pooled: &Tensor,
-    heads: &[Head<'_>],
-    packing: &Packing,
-    targets: Option<&Targets>,
-) -> Result<HeadsOutput> {
-    let members = packing.task_members();
-    let used: Vec<Head<'_>> = members
-        .iter()
-        .map(|(task, _)| heads[*task as usize])
-        .collect();
-    let mut head = vec![0; packing.tasks().len()];
-    let mut offset = vec![0; packing.tasks().len()];
-    let mut said = 0;
-    for (at, (_, rows)) in members.iter().enumerate() {
-        for row in rows {
-            head[*row as usize] = at as i64;
-            offset[*row as usize] = said;
-            said += used[at].bias.numel() as i64;
-        }
-    }
-    let targets_of = targets.map(|targets| (&targets.classes, &targets.scores));
-    let [all, loss, entropy] = ffi::heads(pooled, &used, &head, &offset, said, targets_of)?;
-    let mut logits = Vec::with_capacity(members.len());
-    let mut start = 0;
-    for (head, (task, rows)) in used.iter().zip(&members) {
-        let (count, outputs) = (rows.len() as i64, head.bias.numel() as i64);
-        let part = all
-            .f_narrow(0, start, count * outputs)?
-            .f_view([count, outputs])?;
-        logits.push((*task as usize, part));
-        start += count * outputs;
-    }
-    Ok(HeadsOutput {
-        logits,
-        loss: targets.map(|_| loss),
         entropy,
     })
 }

@@ -18,7 +18,6 @@ use tch::Tensor;
 
 use crate::dropout::Dropout;
 use crate::error::{OpsError, Result};
-use crate::ffi::functions as ffi;
 use crate::packing::Packing;
 use crate::{check, cuda, fused, slow};
 
@@ -57,12 +56,9 @@ pub fn cond_layer_norm(
     if let Some(dropout) = &dropout {
         dropout.check(op)?;
     }
-    if fused::takes(x, [residual, Some(weight), Some(bias)]) {
-        return ffi::layer_norm(x, residual, weight, bias, eps, dropout, packing.layout()?)
-            .map_err(|e| e.within(op));
-    }
-    if let Some(plugin) = cuda::for_held_rows(x)? {
-        return plugin
+    let others = [residual, Some(weight), Some(bias)];
+    if let Some(kernels) = fused::kernels(x, others, cuda::for_held_rows)? {
+        return kernels
             .layer_norm(
                 x,
                 residual,
@@ -70,7 +66,7 @@ pub fn cond_layer_norm(
                 bias,
                 eps,
                 dropout,
-                packing.cuda_layout(plugin)?,
+                packing.layout(kernels)?,
             )
             .map_err(|e| e.within(op));
     }

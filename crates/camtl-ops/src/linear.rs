@@ -17,8 +17,7 @@
 use tch::Tensor;
 
 use crate::error::{OpsError, Result};
-use crate::ffi::functions as ffi;
-use crate::{check, fused};
+use crate::{check, cuda, fused};
 
 /// `y = x w' + b`.
 ///
@@ -39,8 +38,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if let Some(bias) = bias {
         check::shape(op, "bias", bias, &[("D", outputs)])?;
     }
-    if fused::takes(x, [Some(weight), bias]) {
-        return ffi::linear(x, weight, bias).map_err(|e| e.within(op));
+    if let Some(kernels) = fused::kernels(x, [Some(weight), bias], cuda::wanted)? {
+        return kernels
+            .linear(x, weight, bias, None)
+            .map_err(|e| e.within(op));
     }
     Ok(x.f_linear(weight, bias)?)
 }

@@ -22,9 +22,9 @@ use std::cell::OnceCell;
 
 use tch::{Device, Tensor};
 
+use crate::cuda;
 use crate::error::{OpsError, Result};
-use crate::ffi::cuda::{CudaLayout, Plugin};
-use crate::ffi::functions::Layout;
+use crate::ffi::operations::{Layout, Operations};
 use crate::slow::attention::AttentionPlan;
 
 /// Layout of a packed batch, with the index tensors the operations need.
@@ -47,7 +47,6 @@ pub struct Packing {
     first_rows: Tensor,
     plan: OnceCell<AttentionPlan>,
     layout: OnceCell<Layout>,
-    cuda_layout: OnceCell<CudaLayout>,
 }
 
 impl Packing {
@@ -118,7 +117,6 @@ impl Packing {
             device,
             plan: OnceCell::new(),
             layout: OnceCell::new(),
-            cuda_layout: OnceCell::new(),
         })
     }
 
@@ -153,7 +151,6 @@ impl Packing {
         self.key_lengths = key_lengths.to_vec();
         self.plan = OnceCell::new();
         self.layout = OnceCell::new();
-        self.cuda_layout = OnceCell::new();
         Ok(self)
     }
 
@@ -167,7 +164,7 @@ impl Packing {
     pub fn with_bounds(mut self, num_tasks: i64, max_len: i64) -> Result<Self> {
         self.fits((num_tasks, max_len))?;
         self.fixed = Some((num_tasks, max_len));
-        self.cuda_layout = OnceCell::new();
+        self.layout = OnceCell::new();
         Ok(self)
     }
 
@@ -228,17 +225,20 @@ impl Packing {
         self.tasks.clone_from(&other.tasks);
         self.max_len = other.max_len;
         self.plan = OnceCell::new();
-        self.layout = OnceCell::new();
-        if let (Some(kept), Device::Cuda(device)) = (self.cuda_layout.get_mut(), self.device) {
-            let fresh = CudaLayout::new(
-                crate::cuda::plugin()?,
-                &other.cu_seqlens,
-                &other.key_lengths,
-                &other.tasks,
-                self.fixed,
-                device,
-            )?;
-            kept.assign(&fresh)?;
+        match (self.layout.get_mut(), self.device) {
+            (Some(kept), Device::Cuda(device)) => {
+                let plugin = cuda::plugin()?;
+                let fresh = Layout::new(
+                    plugin.operations(),
+                    &other.cu_seqlens,
+                    &other.key_lengths,
+                    &other.tasks,
+                    self.fixed,
+                    device,
+                )?;
+                plugin.assign(kept, &fresh)?;
+            }
+            _ => self.layout = OnceCell::new(),
         }
         Ok(())
     }
@@ -337,23 +337,15 @@ impl Packing {
         made_once(&self.plan, || AttentionPlan::new(self))
     }
 
-    /// Layout of the fused kernels, made on first use.
-    pub(crate) fn layout(&self) -> Result<&Layout> {
+    /// Layout of the fused kernels of this device, made on first use.
+    pub(crate) fn layout(&self, kernels: Operations) -> Result<&Layout> {
         made_once(&self.layout, || {
-            Layout::new(&self.cu_seqlens, &self.key_lengths, &self.tasks)
-        })
-    }
-
-    /// Layout of the GPU kernels, made on first use.
-    pub(crate) fn cuda_layout(&self, plugin: Plugin) -> Result<&CudaLayout> {
-        let Device::Cuda(device) = self.device else {
-            return Err(OpsError::Packing {
-                message: format!("the layout is on {:?}, the tensors on a GPU", self.device),
-            });
-        };
-        made_once(&self.cuda_layout, || {
-            CudaLayout::new(
-                plugin,
+            let device = match self.device {
+                Device::Cuda(index) => index,
+                _ => 0,
+            };
+            Layout::new(
+                kernels,
                 &self.cu_seqlens,
                 &self.key_lengths,
                 &self.tasks,

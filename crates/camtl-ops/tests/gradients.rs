@@ -262,7 +262,7 @@ fn heads() {
             let parts: Vec<Tensor> = run(x)
                 .logits
                 .into_iter()
-                .map(|(_, logits)| logits.view(-1))
+                .map(|(_, logits)| logits.reshape(-1))
                 .collect();
             Tensor::cat(&parts, 0)
         });

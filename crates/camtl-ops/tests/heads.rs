@@ -93,7 +93,12 @@ fn heads_give_logits_losses_and_entropies() {
         for (task, rows) in [(0, vec![1, 3]), (1, vec![2]), (2, vec![0, 4])] {
             let want: Vec<f64> = rows.iter().flat_map(|b| say(*b, task)).collect();
             let (_, got) = output.logits.iter().find(|(t, _)| *t == task).unwrap();
-            assert_close(form.name, &got.view(-1), &Tensor::from_slice(&want), 1e-12);
+            assert_close(
+                form.name,
+                &got.reshape(-1),
+                &Tensor::from_slice(&want),
+                1e-12,
+            );
         }
         assert!(
             (form.heads)(&pooled, &heads, &layout, None)
@@ -107,8 +112,8 @@ fn heads_give_logits_losses_and_entropies() {
 #[test]
 fn certain_predictions_have_entropy_zero() {
     let layout = packing(&[1], &[0]);
-    let pooled = Tensor::from_slice(&[1f32]).view([1, 1]);
-    let weight = Tensor::from_slice(&[2000f32, -2000., 0.]).view([3, 1]);
+    let pooled = Tensor::from_slice(&[1f32]).reshape([1, 1]);
+    let weight = Tensor::from_slice(&[2000f32, -2000., 0.]).reshape([3, 1]);
     let bias = Tensor::zeros([3], (Kind::Float, Device::Cpu));
     let heads = [Head {
         weight: &weight,

@@ -135,6 +135,7 @@ fn glue_objects(
         .collect();
     files.push(sources.join("launch.h"));
     files.push(sources.join("../gradient_view.h"));
+    files.push(sources.join("../operations.h"));
     files.sort();
     let mut inputs = format!("{} {}\n", libtorch.display(), toolkit.display());
     for file in &files {

@@ -4,9 +4,8 @@
 //! sizes it passes along, and turns the return code into an [`OpsError`].
 
 pub(crate) mod cuda;
-pub(crate) mod functions;
 pub(crate) mod masks;
-pub(crate) mod optimiser;
+pub(crate) mod operations;
 pub(crate) mod runtime;
 
 use std::ffi::{CStr, c_char, c_int};

@@ -103,6 +103,7 @@ impl Compiler {
             headers(&read_tree(kernels)),
             read_tree(&kernels.join("plugin")),
             fs::read_to_string(kernels.join("../gradient_view.h")).unwrap(),
+            fs::read_to_string(kernels.join("../operations.h")).unwrap(),
             read_tree(&self.emulator),
         ));
         let mut job = Job::new(self.emulator.join(file), kernels, glue);

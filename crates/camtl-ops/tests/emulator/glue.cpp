@@ -69,7 +69,7 @@ struct Batch {
   }
 };
 
-const plugin::Dropout kNone{0, 1.0, 0, 0};
+const camtl::DropoutArguments kNone{0, 1.0, 0, 0};
 
 // Leaves of the two computations: the same numbers, in the type under test and in float64.
 struct Leaf {
@@ -162,7 +162,7 @@ void rows_cases() {
   {
     // With a mask: the forward pass shows which elements were kept.
     Leaf x({n, d}, at::kFloat), w({d}, at::kFloat), b({3, d}, at::kFloat);
-    const plugin::Dropout half{99, 2.0, 1u << 31, 1};
+    const camtl::DropoutArguments half{99, 2.0, 1u << 31, 1};
     const Tensor ones = at::ones({n, d}), residual = at::zeros({n, d}), unit = at::ones({d}), zero = at::zeros({d});
     Tensor* out = nullptr;
     done(plugin::layer_norm(&out, &ones, &residual, &unit, &zero, 0.0, &half, batch.layout));
@@ -222,7 +222,7 @@ void flat_case() {
 
 void dropout_case() {
   const Batch batch({5, 0, 7, 3}, {1, 1, 0, 2});
-  const plugin::Dropout half{99, 2.0, 1u << 31, 1};
+  const camtl::DropoutArguments half{99, 2.0, 1u << 31, 1};
   const Tensor ones = at::ones({batch.rows(), 64});
   Tensor* out = nullptr;
   done(plugin::dropout(&out, &ones, &half, batch.layout));
@@ -237,7 +237,8 @@ void dropout_case() {
 struct Step {
   static constexpr int64_t d = 64, heads = 2, tasks = 4, length = 64, classes = 3;
   std::vector<Tensor> parameters, gradients;
-  Tensor word, type, position, w, b, gamma, beta, qkv, out, norm_w, norm_b, up, up_b, band, head;
+  Tensor word, type, position, w, b, gamma, beta, qkv, out, norm_w, norm_b, up, up_b, band;
+  std::vector<Tensor> heads_w, heads_b;
 
   Step() {
     const auto parameter = [&](at::IntArrayRef shape) {
@@ -250,7 +251,11 @@ struct Step {
     word = parameter({50, d}), type = parameter({2, d}), position = parameter({length, d});
     w = parameter({d}), b = parameter({d}), gamma = parameter({tasks, d}), beta = parameter({tasks, d});
     qkv = parameter({3 * d, d}), out = parameter({d, d}), norm_w = parameter({tasks, d}), norm_b = parameter({d});
-    up = parameter({d, d}), up_b = parameter({d}), band = parameter({tasks, length, 22}), head = parameter({tasks * classes, d});
+    up = parameter({d, d}), up_b = parameter({d}), band = parameter({tasks, length, 22});
+    for (int64_t task = 0; task < tasks; ++task) {
+      heads_w.push_back(parameter({classes, d}));
+      heads_b.push_back(parameter({classes}));
+    }
   }
 
   // What changes from batch to batch.
@@ -282,31 +287,41 @@ struct Step {
     }
   };
 
+  static Tensor linear(const Tensor& x, const Tensor& weight) {
+    Tensor* result = nullptr;
+    done(plugin::linear(&result, &x, &weight, nullptr, nullptr));
+    return owned(result);
+  }
+
   // Loss of each sequence and norm of the gradient, which is left in `gradients`. `seeds`: of four dropouts.
   std::vector<Tensor> operator()(const Data& data, const std::vector<uint64_t>& seeds) const {
     for (const Tensor& gradient : gradients) gradient.zero_();
     size_t drawn = 0;
-    const auto drop = [&] { return plugin::Dropout{seeds[drawn++], 1.0 / 0.9, 429496730u, 1}; };
+    const auto drop = [&] { return camtl::DropoutArguments{seeds[drawn++], 1.0 / 0.9, 429496730u, 1}; };
     Tensor* result = nullptr;
-    const plugin::Dropout of_embedding = drop(), of_attention = drop(), of_norm = drop(), of_pooled = drop();
+    const camtl::DropoutArguments of_embedding = drop(), of_attention = drop(), of_norm = drop(), of_pooled = drop();
     const Tensor* id_list[3] = {&data.ids, &data.types, &data.positions};
     const Tensor* tables[7] = {&word, &type, &position, &w, &b, &gamma, &beta};
     done(plugin::embedding(&result, id_list, tables, 1e-6, &of_embedding, data.batch.layout));
-    const Tensor x = owned(result), projected = at::linear(x, qkv);
+    const Tensor x = owned(result), projected = linear(x, qkv);
     done(plugin::attention(&result, &projected, nullptr, nullptr, &band, heads, 0, &of_attention, data.batch.layout));
-    const Tensor attended = at::linear(owned(result).to(at::kFloat), out);
+    const Tensor attended = linear(owned(result).to(at::kFloat), out);
     done(plugin::layer_norm(&result, &attended, &x, &norm_w, &norm_b, 1e-6, &of_norm, data.batch.layout));
-    const Tensor before = at::linear(owned(result), up);
+    const Tensor before = linear(owned(result), up);
     done(plugin::gelu(&result, &before, &up_b));
     const Tensor pooled = owned(result).index_select(0, data.first_rows);
     done(plugin::dropout(&result, &pooled, &of_pooled, data.first.layout));
     const Tensor dropped = owned(result);
     done(plugin::film(&result, &dropped, &gamma, &beta, data.first.layout));
-    const Tensor logits = at::linear(owned(result), head);
-    const std::vector<int64_t> offsets = {0, 3, 6, 9, 12}, regression = {0, 0, 1, 0};
-    Tensor* said[2] = {nullptr, nullptr};
-    done(plugin::heads(said, &logits, offsets.data(), regression.data(), tasks, &data.labels, &data.scores, data.first.layout));
-    const Tensor entropy = owned(said[0]), loss = owned(said[1]);
+    const Tensor decoded = owned(result);
+    const std::vector<const Tensor*> weights = {&heads_w[0], &heads_w[1], &heads_w[2], &heads_w[3]},
+                                     biases = {&heads_b[0], &heads_b[1], &heads_b[2], &heads_b[3]};
+    const std::vector<int32_t> regression = {0, 0, 1, 0};
+    Tensor* said[3] = {nullptr, nullptr, nullptr};
+    done(plugin::heads(said, &decoded, weights.data(), biases.data(), regression.data(), tasks, &data.labels, &data.scores,
+                       data.first.layout));
+    owned(said[0]);
+    const Tensor entropy = owned(said[1]), loss = owned(said[2]);
     torch::autograd::backward({(loss * data.weights).sum()}, {});
     const Tensor flat = at::cat([&] {
       std::vector<Tensor> all;
@@ -379,17 +394,23 @@ void graph_case() {
 void heads_case() {
   // Three heads: three classes, a score, two classes. One sequence each of no label.
   const Batch batch({1, 1, 1, 1, 1, 1}, {2, 0, 1, 0, 1, 2});
-  const std::vector<int64_t> offsets = {0, 3, 4, 6}, regression = {0, 1, 0};
+  const std::vector<int64_t> offsets = {0, 3, 4, 6};
+  const std::vector<int32_t> regression = {0, 1, 0};
   const Tensor classes = at::tensor(std::vector<int64_t>{1, 2, 0, -100, 0, 0}, at::kLong);
   const Tensor scores = at::tensor({0.0f, 0.0f, 2.5f, 0.0f, NAN, 0.0f});
-  Leaf logits({6, 6}, at::kFloat);
-  Tensor* out[2] = {nullptr, nullptr};
-  done(plugin::heads(out, &logits.tested, offsets.data(), regression.data(), 3, &classes, &scores, batch.layout));
-  const Tensor entropy = owned(out[0]);
+  Leaf pooled({6, 16}, at::kFloat), w0({3, 16}, at::kFloat), w1({1, 16}, at::kFloat), w2({2, 16}, at::kFloat),
+      b0({3}, at::kFloat), b1({1}, at::kFloat), b2({2}, at::kFloat);
+  const Tensor* const weights[3] = {&w0.tested, &w1.tested, &w2.tested};
+  const Tensor* const biases[3] = {&b0.tested, &b1.tested, &b2.tested};
+  Tensor* out[3] = {nullptr, nullptr, nullptr};
+  done(plugin::heads(out, &pooled.tested, weights, biases, regression.data(), 3, &classes, &scores, batch.layout));
+  const Tensor logits = owned(out[0]), entropy = owned(out[1]);
+  const Tensor exact = at::linear(pooled.exact, at::cat({w0.exact, w1.exact, w2.exact}), at::cat({b0.exact, b1.exact, b2.exact}));
+  close("heads, logits", logits.detach(), exact.detach(), 1e-6);
   std::vector<Tensor> losses, entropies;
   for (int64_t b = 0; b < 6; ++b) {
     const auto task = static_cast<size_t>(batch.tasks[static_cast<size_t>(b)]);
-    const Tensor row = logits.exact[b].narrow(0, offsets[task], offsets[task + 1] - offsets[task]);
+    const Tensor row = exact[b].narrow(0, offsets[task], offsets[task + 1] - offsets[task]);
     const double score = scores[b].item<float>();
     if (regression[task] != 0) {
       losses.push_back(std::isnan(score) ? row[0] * 0 : (row[0] - score).square());
@@ -401,13 +422,53 @@ void heads_case() {
     losses.push_back(label < 0 ? row[0] * 0 : -log_p[label]);
     entropies.push_back(-(log_p.exp() * log_p).sum());
   }
-  compare("heads", owned(out[1]), at::stack(losses), {{"logits", &logits}}, 1e-5);
+  compare("heads", owned(out[2]), at::stack(losses),
+          {{"pooled", &pooled}, {"w0", &w0}, {"w1", &w1}, {"w2", &w2}, {"b0", &b0}, {"b1", &b1}, {"b2", &b2}}, 1e-5);
   close("heads entropy", entropy, at::stack(entropies).detach(), 1e-5);
-  done(plugin::heads(out, &logits.tested, offsets.data(), regression.data(), 3, nullptr, nullptr, batch.layout));
-  close("heads entropy, no targets", owned(out[0]), at::stack(entropies).detach(), 1e-5);
-  if (out[1] != nullptr) {
+  done(plugin::heads(out, &pooled.tested, weights, biases, regression.data(), 3, nullptr, nullptr, batch.layout));
+  owned(out[0]);
+  close("heads entropy, no targets", owned(out[1]), at::stack(entropies).detach(), 1e-5);
+  if (out[2] != nullptr) {
     std::printf("FAILED heads: a loss without targets\n");
     ++failures;
+  }
+}
+
+// Products with the parameters themselves and with copies in bf16; gradients in tensors of
+// their own and added to a larger buffer, where nothing beside them may change.
+void linear_case() {
+  const int64_t n = 37, k = 24, m = 40;
+  for (const bool lower : {false, true}) {
+    for (const bool flat : {false, true}) {
+      Leaf x({n, k}, lower ? at::kBFloat16 : at::kFloat), w({m, k}, at::kFloat), b({m}, at::kFloat);
+      const Tensor buffer = at::full({m * k + m + 48}, 0.25);
+      if (flat) {
+        w.tested.mutable_grad() = buffer.narrow(0, 16, m * k).view({m, k});
+        b.tested.mutable_grad() = buffer.narrow(0, 32 + m * k, m);
+      }
+      Tensor w16 = w.tested.detach().to(at::kBFloat16), b16 = b.tested.detach().to(at::kBFloat16);
+      if (lower) {
+        // The reference has the factors that the product has.
+        w.exact = w16.to(at::kDouble).set_requires_grad(true);
+        b.exact = b16.to(at::kDouble).set_requires_grad(true);
+      }
+      const Tensor* const lowered[2] = {&w16, &b16};
+      Tensor* out = nullptr;
+      done(plugin::linear(&out, &x.tested, &w.tested, &b.tested, lower ? lowered : nullptr));
+      const std::string name = std::string("linear") + (lower ? ", bf16" : "") + (flat ? ", flat gradient" : "");
+      const double tolerance = lower ? 4e-3 : 1e-6;
+      const Tensor got = owned(out), expected = at::linear(x.exact, w.exact, b.exact), dy = at::randn({n, m}).to(got.scalar_type());
+      close(name.c_str(), got.detach(), expected.detach(), tolerance);
+      torch::autograd::backward({got}, {dy});
+      torch::autograd::backward({expected}, {dy.to(at::kDouble)});
+      close((name + " dx").c_str(), x.tested.grad(), x.exact.grad(), tolerance);
+      // Sums in float32: bf16 factors cost these two nothing.
+      const double before = flat ? 0.25 : 0.0;
+      close((name + " dweight").c_str(), w.tested.grad(), w.exact.grad() + before, 1e-5);
+      close((name + " dbias").c_str(), b.tested.grad(), b.exact.grad() + before, 1e-5);
+      close((name + ", beside").c_str(), at::cat({buffer.narrow(0, 0, 16), buffer.narrow(0, 16 + m * k, 16), buffer.narrow(0, 32 + m * k + m, 16)}),
+            at::full({48}, 0.25, at::kDouble), 0);
+    }
   }
 }
 
@@ -415,13 +476,14 @@ void optimiser_cases() {
   Tensor p = at::randn({1003}), g = at::randn({1003}), m = at::zeros({1003}), v = at::zeros({1003});
   Tensor expected = p.to(at::kDouble), em = m.to(at::kDouble), ev = em.clone();
   const std::vector<int64_t> decay = {3, 17, 900, 1003};
+  Tensor lowered = at::zeros({1003}, at::kBFloat16);
   const Tensor clip = at::full({}, 0.5);
   Tensor mask = at::zeros({1003}, at::kDouble);
   mask.narrow(0, 3, 14).fill_(1);
   mask.narrow(0, 900, 103).fill_(1);
   const uint32_t version = static_cast<uint32_t>(p._version());
   for (int64_t step = 1; step <= 2; ++step) {
-    done(plugin::adamw(&p, &g, &m, &v, nullptr, &clip, 0.1, 0.9, 0.99, 1e-8, 0.2, step, 0, decay.data(), 2));
+    done(plugin::adamw(&p, &g, &m, &v, &lowered, &clip, 0.1, 0.9, 0.99, 1e-8, 0.2, step, 0, decay.data(), 2));
     const Tensor gradient = g.to(at::kDouble) * 0.5;
     em = 0.9 * em + 0.1 * gradient;
     ev = 0.99 * ev + 0.01 * gradient * gradient;
@@ -429,6 +491,7 @@ void optimiser_cases() {
     expected = expected - 0.1 / (1 - std::pow(0.9, step)) * em / (ev.sqrt() / std::sqrt(1 - std::pow(0.99, step)) + 1e-8);
   }
   close("adamw", p, expected, 1e-6);
+  close("adamw, lowered", lowered, p.to(at::kBFloat16).to(at::kDouble), 0);
   if (p._version() == version) {
     std::printf("FAILED adamw: version\n");
     ++failures;
@@ -457,6 +520,7 @@ int main() {
   flat_case();
   dropout_case();
   heads_case();
+  linear_case();
   graph_case();
   optimiser_cases();
   return failures == 0 ? 0 : 1;

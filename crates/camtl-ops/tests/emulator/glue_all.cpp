@@ -4,6 +4,7 @@
 #include "plugin/embedding.cc"
 #include "plugin/heads.cc"
 #include "plugin/layout.cc"
+#include "plugin/linear.cc"
 #include "plugin/optimiser.cc"
 #include "plugin/rows.cc"
 

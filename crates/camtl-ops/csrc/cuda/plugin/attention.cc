@@ -119,7 +119,7 @@ struct Attention : torch::autograd::Function<Attention> {
 }  // namespace
 
 int attention(at::Tensor** out, const at::Tensor* q, const at::Tensor* k, const at::Tensor* v, const at::Tensor* band,
-              int64_t heads, int first_only, const Dropout* dropout, void* layout_pointer) {
+              int64_t heads, int first_only, const DropoutArguments* dropout, void* layout_pointer) {
   return guarded([&] {
     const LayoutPtr layout = layout_of(layout_pointer);
     const AttentionOptions options{heads, first_only != 0, dropout_of(*dropout)};

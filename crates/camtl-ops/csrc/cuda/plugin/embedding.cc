@@ -112,7 +112,7 @@ struct Embedding : torch::autograd::Function<Embedding> {
 }  // namespace
 
 int embedding(at::Tensor** out, const at::Tensor* const* ids, const at::Tensor* const* tables, double eps,
-              const Dropout* dropout, void* layout) {
+              const DropoutArguments* dropout, void* layout) {
   return guarded([&] {
     const auto index = [](const at::Tensor& x) { return x.to(at::kInt).contiguous(); };
     const EmbeddingOptions options{index(*ids[0]), index(*ids[1]), index(*ids[2]), eps, dropout_of(*dropout)};

@@ -1,6 +1,9 @@
 // Autograd function of the heads' losses and entropies on the GPU.
 #include "plugin/table.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/linear.h>
+
 #include <map>
 #include <mutex>
 #include <utility>
@@ -25,21 +28,21 @@ struct HeadArguments {
 
 // [T + 1] offsets, then [T] whether a head is a regression, on the device. A model's heads are the same in every
 // step: their words are brought over once and kept for good, as captured graphs hold their address.
-at::Tensor words_of(const int64_t* offsets, const int64_t* regression, int64_t heads, const at::Device& device) {
+at::Tensor words_of(const std::vector<int64_t>& offsets, const int32_t* regression, const at::Device& device) {
   using Key = std::pair<std::vector<int64_t>, int>;
   static std::mutex mutex;
   // Never destroyed: at the end of the process libtorch may be gone before it.
   static auto& kept = *new std::map<Key, at::Tensor>;
   Key key;
-  key.first.assign(offsets, offsets + heads + 1);
-  key.first.insert(key.first.end(), regression, regression + heads);
+  key.first = offsets;
+  key.first.insert(key.first.end(), regression, regression + offsets.size() - 1);
   key.second = device.index();
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = kept.find(key);
   if (found != kept.end()) return found->second;
   TORCH_CHECK(seed_places() == nullptr, "a graph is captured before its work was done once: nothing may be copied to the "
                                         "GPU meanwhile");
-  at::Tensor words = host_words(2 * heads + 1, at::kInt, device);
+  at::Tensor words = host_words(static_cast<int64_t>(key.first.size()), at::kInt, device);
   int* const to = words.mutable_data_ptr<int>();
   for (size_t i = 0; i < key.first.size(); ++i) to[i] = static_cast<int>(key.first[i]);
   words = words.to(device, /*non_blocking=*/true);
@@ -85,16 +88,26 @@ struct HeadsFunction : torch::autograd::Function<HeadsFunction> {
 
 }  // namespace
 
-int heads(at::Tensor** out, const at::Tensor* logits, const int64_t* offsets, const int64_t* regression,
-          int64_t heads, const at::Tensor* classes, const at::Tensor* scores, void* layout) {
+int heads(at::Tensor** out, const at::Tensor* pooled, const at::Tensor* const* weights,
+          const at::Tensor* const* biases, const int32_t* regression, int64_t heads, const at::Tensor* classes,
+          const at::Tensor* scores, void* layout) {
   return guarded([&] {
-    const HeadArguments arguments{words_of(offsets, regression, heads, logits->device()), heads};
+    variable_list weight, bias;
+    std::vector<int64_t> offsets = {0};
+    for (int64_t h = 0; h < heads; ++h) {
+      weight.push_back(*weights[h]);
+      bias.push_back(*biases[h]);
+      offsets.push_back(offsets.back() + biases[h]->numel());
+    }
+    // One product for all heads: that most of it is of no use costs less than a launch for each.
+    const at::Tensor logits = at::linear(*pooled, at::cat(weight), at::cat(bias));
+    const HeadArguments arguments{words_of(offsets, regression, logits.device()), heads};
     const MaybeTensor labels = classes ? MaybeTensor(classes->to(at::kInt).contiguous()) : MaybeTensor();
     const MaybeTensor targets = scores ? MaybeTensor(scores->to(at::kFloat).contiguous()) : MaybeTensor();
-    const variable_list results =
-        HeadsFunction::apply(*logits, labels, targets, arguments, layout_of(layout));
-    out[0] = new at::Tensor(results[0]);
-    out[1] = results.size() > 1 ? new at::Tensor(results[1]) : nullptr;
+    const variable_list results = HeadsFunction::apply(logits, labels, targets, arguments, layout_of(layout));
+    out[0] = new at::Tensor(logits);
+    out[1] = new at::Tensor(results[0]);
+    out[2] = results.size() > 1 ? new at::Tensor(results[1]) : nullptr;
   });
 }
 

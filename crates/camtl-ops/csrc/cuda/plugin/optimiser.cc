@@ -8,7 +8,7 @@
 
 namespace camtl::plugin {
 
-int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq, at::Tensor* shadow,
+int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Tensor* exp_avg_sq, at::Tensor* lowered,
           const at::Tensor* clip, double lr, double beta1, double beta2, double eps, double weight_decay,
           int64_t step, int hugging_face, const int64_t* decay, int64_t decay_ranges) {
   return guarded([&] {
@@ -27,7 +27,7 @@ int adamw(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg, at::Te
     a.gradient = floats(*grad);
     a.exp_avg = mutable_floats(*exp_avg);
     a.exp_avg_sq = mutable_floats(*exp_avg_sq);
-    a.shadow = shadow ? shadow->mutable_data_ptr() : nullptr;
+    a.shadow = lowered ? lowered->mutable_data_ptr<at::BFloat16>() : nullptr;
     a.clip = floats(factor);
     a.step = floats(constants);
     a.decay = decay ? reinterpret_cast<const int64_t*>(a.step + 4) : nullptr;

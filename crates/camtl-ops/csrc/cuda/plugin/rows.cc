@@ -175,7 +175,7 @@ int film(at::Tensor** out, const at::Tensor* x, const at::Tensor* gamma, const a
 }
 
 int layer_norm(at::Tensor** out, const at::Tensor* x, const at::Tensor* residual, const at::Tensor* weight,
-               const at::Tensor* bias, double eps, const Dropout* dropout, void* layout) {
+               const at::Tensor* bias, double eps, const DropoutArguments* dropout, void* layout) {
   return guarded([&] {
     const at::Tensor input = as_activation(*x);
     const MaybeTensor added = residual ? MaybeTensor(residual->to(input.scalar_type())) : MaybeTensor();
@@ -185,7 +185,7 @@ int layer_norm(at::Tensor** out, const at::Tensor* x, const at::Tensor* residual
   });
 }
 
-int dropout(at::Tensor** out, const at::Tensor* x, const Dropout* dropout, void* layout) {
+int dropout(at::Tensor** out, const at::Tensor* x, const DropoutArguments* dropout, void* layout) {
   return guarded([&] {
     TORCH_CHECK(x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16,
                 "the GPU kernels take float32 and bfloat16, not ", x->scalar_type());

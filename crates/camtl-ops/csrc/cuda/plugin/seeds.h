@@ -40,7 +40,7 @@ inline SeedPlaces*& seed_places() {
   return places;
 }
 
-inline CamtlDropout dropout_of(const Dropout& dropout) {
+inline CamtlDropout dropout_of(const DropoutArguments& dropout) {
   SeedPlaces* const places = seed_places();
   const uint64_t* const place = places != nullptr && dropout.on != 0 ? places->next(dropout.seed) : nullptr;
   return {dropout.seed, dropout.scale, dropout.threshold, dropout.on, place};

@@ -37,10 +37,23 @@ int capability(int64_t device, int64_t* out) {
 }
 
 const Table kTable = {
-    kTableVersion, sizeof(Table), TORCH_VERSION, error_text,   devices,     capability,  autocast,
-    layout_new,    layout_assign, layout_free,   film,         layer_norm,  dropout,     gelu,
-    attention,     embedding,     heads,         adamw,        norm,        top_scores,  graph_enter,
-    graph_leave,   graph_begin,   graph_end,     graph_seeds,  graph_replay, graph_free,
+    kTableVersion,
+    sizeof(Table),
+    TORCH_VERSION,
+    {error_text, layout_new, layout_free, film, layer_norm, gelu, linear, attention, embedding, heads, adamw, norm},
+    devices,
+    capability,
+    autocast,
+    layout_assign,
+    dropout,
+    top_scores,
+    graph_enter,
+    graph_leave,
+    graph_begin,
+    graph_end,
+    graph_seeds,
+    graph_replay,
+    graph_free,
 };
 
 }  // namespace
