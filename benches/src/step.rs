@@ -7,8 +7,7 @@ use camtl_model::{
     Variant,
 };
 use camtl_ops::{
-    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, adamw_flat, clip_coefficient,
-    grad_norm,
+    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, clip_coefficient, grad_norm,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -186,14 +185,12 @@ impl Training {
         let heads = self.model.heads(&output, Some(&batch.targets), stream)?;
         let loss = weighted(heads.loss, &batch.weights)?;
         loss.f_backward()?;
-        let grad = parameters.flat_grad();
-        let clip = clip_coefficient(&grad_norm(&grad)?, MAX_GRAD_NORM)?;
+        let clip = clip_coefficient(&grad_norm(&parameters.flat_grad())?, MAX_GRAD_NORM)?;
         let options = AdamWOptions {
             lr: LEARNING_RATE,
             ..AdamWOptions::default()
         };
-        let mut flat = parameters.flat();
-        no_grad(|| adamw_flat(&mut self.state, &mut flat, &grad, &options, Some(&clip)))?;
+        parameters.adamw(&mut self.state, &options, Some(&clip))?;
         Ok(loss.f_double_value(&[])?)
     }
 

@@ -15,8 +15,7 @@ use camtl_model::{
     EncoderConfig, MethodConfig, Model, ModelConfig, Preset, StepGraphs, TaskHead, Variant,
 };
 use camtl_ops::{
-    AdamWOptions, AdamWState, DropoutStream, adamw_flat, clip_coefficient, grad_norm, open_cuda,
-    set_fused,
+    AdamWOptions, AdamWState, DropoutStream, clip_coefficient, grad_norm, open_cuda, set_fused,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -193,8 +192,7 @@ fn update(model: &Model, state: &mut AdamWState, norm: &Tensor) -> Result<(), Er
         lr: 2e-5,
         ..AdamWOptions::default()
     };
-    let grad = parameters.flat_grad();
-    no_grad(|| adamw_flat(state, &mut parameters.flat(), &grad, &options, Some(&clip)))?;
+    parameters.adamw(state, &options, Some(&clip))?;
     Ok(())
 }
 

@@ -5,10 +5,9 @@ use camtl_model::{
     EncoderConfig, MethodConfig, Model, ModelConfig, ModelInput, Preset, TaskHead, Variant,
 };
 use camtl_ops::{
-    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, adamw_flat, clip_coefficient,
-    grad_norm,
+    AdamWOptions, AdamWState, DropoutStream, Packing, Targets, clip_coefficient, grad_norm,
 };
-use tch::{Device, Kind, no_grad};
+use tch::{Device, Kind};
 
 /// One packed batch: eight sequences of each task, sorted by task.
 fn batch(step: u64) -> Result<(ModelInput, Targets), Box<dyn std::error::Error>> {
@@ -66,8 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         parameters.num_trained()
     );
 
-    let mut flat = parameters.flat();
-    let mut optimiser = AdamWState::new(&flat)?;
+    let mut optimiser = AdamWState::new(&parameters.flat())?;
     let options = AdamWOptions {
         lr: 2e-3,
         ..AdamWOptions::default()
@@ -84,15 +82,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let norm = grad_norm(&parameters.flat_grad())?;
         let clip = clip_coefficient(&norm, 1.0)?;
-        no_grad(|| {
-            adamw_flat(
-                &mut optimiser,
-                &mut flat,
-                &parameters.flat_grad(),
-                &options,
-                Some(&clip),
-            )
-        })?;
+        parameters.adamw(&mut optimiser, &options, Some(&clip))?;
         parameters.zero_grad()?;
     }
     Ok(())

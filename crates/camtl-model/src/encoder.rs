@@ -53,6 +53,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) dropout: Option<&'a mut DropoutStream>,
     /// Whether no sequence's numbers may depend on the others.
     pub(crate) batch_invariant: bool,
+    /// Whether products take the store's bfloat16 copies.
+    pub(crate) lowered: bool,
     pub(crate) rows: Rows,
     pub(crate) trace: Option<&'a mut Trace>,
 }
@@ -240,9 +242,10 @@ impl<'a> Pass<'a> {
         let dropout = self.attention_dropout();
         let heads = self.config.encoder.num_attention_heads;
         let packing = &self.input.packing;
-        let weight = self.store.tracked_block(Block::QkvWeight(index))?;
-        let bias = self.store.tracked_block(Block::QkvBias(index))?;
-        let projected = tiles::linear(x, &weight, Some(&bias), self.tile())?;
+        let projected = self
+            .store
+            .linear_of_blocks(Block::QkvWeight(index), Block::QkvBias(index), self.lowered)?
+            .apply(x, self.tile())?;
         let band = self.modulation.layers[index as usize].band.as_ref();
         if !last {
             let qkv = Qkv::Joint(&projected);
@@ -277,19 +280,15 @@ impl<'a> Pass<'a> {
     }
 
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
-        let weight = self.store.tracked(&format!("{name}.weight"))?;
-        let bias = self.store.tracked(&format!("{name}.bias"))?;
-        tiles::linear(x, &weight, Some(&bias), self.tile())
+        self.store.linear(name, self.lowered)?.apply(x, self.tile())
     }
 
     fn feed_forward(&self, x: &Tensor, name: &str) -> Result<Tensor, ModelError> {
-        let weight = self.store.tracked(&format!("{name}.weight"))?;
-        let bias = self.store.tracked(&format!("{name}.bias"))?;
-        let product = |bias| tiles::linear(x, &weight, bias, self.tile());
+        let map = self.store.linear(name, self.lowered)?;
         Ok(match self.config.encoder.hidden_act {
-            Activation::Gelu => gelu_bias(&product(None)?, &bias)?,
-            Activation::GeluTanh => product(Some(&bias))?.f_gelu("tanh")?,
-            Activation::Relu => product(Some(&bias))?.f_relu()?,
+            Activation::Gelu => gelu_bias(&map.apply_without_bias(x, self.tile())?, &map.bias)?,
+            Activation::GeluTanh => map.apply(x, self.tile())?.f_gelu("tanh")?,
+            Activation::Relu => map.apply(x, self.tile())?.f_relu()?,
         })
     }
 

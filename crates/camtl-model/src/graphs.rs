@@ -380,6 +380,10 @@ impl StepGraphs {
             dropout: dropout.is_some(),
         };
         self.calls += 1;
+        if model.lowers() {
+            // Not in the graph: parameters may change by other means than its steps.
+            model.parameters().lower()?;
+        }
         let filled = batch.filled(&bucket);
         let known = self.entries.iter().position(|entry| entry.key == key);
         let results = match known {

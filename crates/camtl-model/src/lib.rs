@@ -52,6 +52,7 @@ pub mod heads;
 mod init;
 pub mod input;
 mod layout;
+mod lowered;
 pub mod manifest;
 pub mod method;
 pub mod model;

@@ -212,6 +212,12 @@ impl Model {
         self.autocast
     }
 
+    /// Whether products take bfloat16 copies of the parameters: in mixed precision on a GPU, where each
+    /// conversion would be a launch.
+    pub(crate) fn lowers(&self) -> bool {
+        self.autocast == Some(Kind::BFloat16) && matches!(self.device, Device::Cuda(_))
+    }
+
     /// Mixed precision for the calls until the guard is dropped, if it is wanted.
     fn autocast(&self) -> Result<Option<AutocastGuard>, ModelError> {
         let guard = self
@@ -342,6 +348,10 @@ impl Model {
     ) -> Result<Output, ModelError> {
         self.check_input(input)?;
         let _autocast = self.autocast()?;
+        let lowered = self.lowers();
+        if lowered {
+            self.store.lower()?;
+        }
         let EncoderOutput { first, sequence } = Pass {
             config: &self.config,
             store: &self.store,
@@ -351,14 +361,16 @@ impl Model {
             // A stream with probability 0 turns dropout off.
             dropout: dropout.filter(|stream| stream.p() > 0.0),
             batch_invariant: self.batch_invariant,
+            lowered,
             rows,
             trace,
         }
         .run()?;
-        let weight = self.store.tracked("bert.pooler.dense.weight")?;
-        let bias = self.store.tracked("bert.pooler.dense.bias")?;
         // The heads, which are small, compute in float32 in every precision.
-        let pooled = tiles::linear(&first, &weight, Some(&bias), self.tile())?
+        let pooled = self
+            .store
+            .linear("bert.pooler.dense", lowered)?
+            .apply(&first, self.tile())?
             .f_to_kind(Kind::Float)?
             .f_tanh()?;
         let sequence = match sequence {

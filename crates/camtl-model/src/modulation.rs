@@ -231,6 +231,7 @@ impl<'a> Evaluation<'a> {
             }
             _ => None,
         };
+        let mut norms = self.norms()?;
         let mut layers = Vec::new();
         for index in 0..encoder.num_hidden_layers {
             let mut layer = LayerModulation::default();
@@ -240,18 +241,13 @@ impl<'a> Evaluation<'a> {
             }
             if method.has_layer_norm(encoder, index) {
                 let name = format!("{}.output.LayerNorm", names.attention);
-                layer.attention_norm = Some(self.norm(&name)?);
-                layer.output_norm = Some(self.norm(&format!("{}.LayerNorm", names.output))?);
+                layer.attention_norm = norms.remove(&name);
+                layer.output_norm = norms.remove(&format!("{}.LayerNorm", names.output));
             }
             if method.has_base_bottleneck(encoder, index) {
                 let name = format!("{}.bottleneck", names.adapter);
                 layer.bottleneck = Some(self.bottleneck(&name)?);
-                if method.bottleneck_residual == BottleneckResidual::Released
-                    && method.conditional_layer_norm
-                {
-                    let name = format!("{}.condlayernorm", names.adapter);
-                    layer.adapter_norm = Some(self.norm(&name)?);
-                }
+                layer.adapter_norm = norms.remove(&format!("{}.condlayernorm", names.adapter));
             }
             if method.has_skip_path() {
                 let name = format!("bert.encoder.adapter_layer.{index}");
@@ -323,21 +319,59 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    fn norm(&mut self, name: &str) -> Result<NormRows, ModelError> {
-        let weight = self.store.tracked(&format!("{name}.weight"))?;
-        let bias = self.store.tracked(&format!("{name}.bias"))?;
-        let (gamma, beta) = self.take_pair(&format!("{name}.ln_weight_modulation.gb_weights"))?;
-        let scaled = gamma.f_add_scalar(1.0)?.f_mul(&weight)?;
-        Ok(match self.config.method.layer_norm {
-            LayerNormModulation::Weight => NormRows {
-                weight: scaled.f_add(&beta)?,
-                bias,
-            },
-            LayerNormModulation::WeightAndBias => NormRows {
-                weight: scaled,
-                bias: beta.f_add(&bias)?,
-            },
-        })
+    /// Names of the conditional norms.
+    fn norm_names(&self) -> Vec<String> {
+        let (method, encoder) = (&self.config.method, &self.config.encoder);
+        let mut found = Vec::new();
+        for index in 0..encoder.num_hidden_layers {
+            let names = LayerNames::new(method, encoder, index);
+            if method.has_layer_norm(encoder, index) {
+                found.push(format!("{}.output.LayerNorm", names.attention));
+                found.push(format!("{}.LayerNorm", names.output));
+            }
+            if method.has_base_bottleneck(encoder, index)
+                && method.bottleneck_residual == BottleneckResidual::Released
+                && method.conditional_layer_norm
+            {
+                found.push(format!("{}.condlayernorm", names.adapter));
+            }
+        }
+        found
+    }
+
+    /// All conditional norms at once, [norms, T, D]: a handful of operations instead of as many for
+    /// each.
+    fn norms(&mut self) -> Result<BTreeMap<String, NormRows>, ModelError> {
+        let names = self.norm_names();
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (mut gammas, mut betas, mut weights, mut biases) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for name in &names {
+            let (gamma, beta) =
+                self.take_pair(&format!("{name}.ln_weight_modulation.gb_weights"))?;
+            gammas.push(gamma);
+            betas.push(beta);
+            weights.push(self.store.tracked(&format!("{name}.weight"))?);
+            biases.push(self.store.tracked(&format!("{name}.bias"))?);
+        }
+        let own = |parts: &[Tensor]| Tensor::f_stack(parts, 0)?.f_unsqueeze(1);
+        let beta = Tensor::f_stack(&betas, 0)?;
+        let scaled = Tensor::f_stack(&gammas, 0)?
+            .f_add_scalar(1.0)?
+            .f_mul(&own(&weights)?)?;
+        let (weight, bias) = match self.config.method.layer_norm {
+            LayerNormModulation::Weight => (scaled.f_add(&beta)?, biases),
+            LayerNormModulation::WeightAndBias => {
+                (scaled, beta.f_add(&own(&biases)?)?.f_unbind(0)?)
+            }
+        };
+        let rows = weight.f_unbind(0)?.into_iter().zip(bias);
+        Ok(names
+            .into_iter()
+            .zip(rows.map(|(weight, bias)| NormRows { weight, bias }))
+            .collect())
     }
 }
 

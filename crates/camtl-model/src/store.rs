@@ -26,14 +26,16 @@
 //! assert_eq!(bias.double_value(&[1]), 1.0);
 //! ```
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use camtl_ops::set_grad_view;
+use camtl_ops::{AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered, set_grad_view};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::{ModelError, nearest};
 use crate::init;
 use crate::layout::{Block, Module, ParameterSpec};
+use crate::lowered::{LinearMap, LoweredCopies};
 
 /// Leaves start on multiples of this many numbers (64 bytes).
 const ALIGNMENT: i64 = 16;
@@ -72,6 +74,8 @@ struct Leaf {
     tensor: Tensor,
     offset: Option<i64>,
     members: usize,
+    /// Whether it is a factor or a bias of matrix products: everything but the embeddings' tables.
+    in_products: bool,
 }
 
 /// All parameters of a model.
@@ -84,6 +88,8 @@ pub struct ParameterStore {
     flat: Tensor,
     flat_grad: Tensor,
     trained: i64,
+    /// Copies in bfloat16, once mixed precision has asked for them.
+    lowered: RefCell<Option<LoweredCopies>>,
 }
 
 impl ParameterStore {
@@ -147,6 +153,7 @@ impl ParameterStore {
                 tensor,
                 offset: offsets[group],
                 members: members.len(),
+                in_products: specs[members[0]].module != Module::Embeddings,
             });
         }
         let entries = specs
@@ -180,6 +187,7 @@ impl ParameterStore {
             flat,
             flat_grad,
             trained,
+            lowered: RefCell::new(None),
         };
         store.attach_gradients()?;
         Ok(store)
@@ -399,10 +407,139 @@ impl ParameterStore {
     /// A number that changes whenever parameters are written: the sum of libtorch's version
     /// counters of the flat buffer and of the frozen parameters.
     pub(crate) fn version(&self) -> Result<i64, ModelError> {
-        let mut version = self.flat.f_internal_version()?;
+        let (trained, frozen) = self.versions()?;
+        Ok(trained + frozen)
+    }
+
+    fn versions(&self) -> Result<(i64, i64), ModelError> {
+        let mut frozen = 0;
         for leaf in self.leaves.iter().filter(|leaf| leaf.offset.is_none()) {
-            version += leaf.tensor.f_internal_version()?;
+            frozen += leaf.tensor.f_internal_version()?;
         }
-        Ok(version)
+        Ok((self.flat.f_internal_version()?, frozen))
+    }
+
+    /// One AdamW step of all trained parameters with the gradient in [`ParameterStore::flat_grad`];
+    /// `clip` is a factor on it. `state` is of [`ParameterStore::flat`].
+    ///
+    /// # Errors
+    /// The state or an option does not fit.
+    pub fn adamw(
+        &self,
+        state: &mut AdamWState,
+        options: &AdamWOptions,
+        clip: Option<&Tensor>,
+    ) -> Result<(), ModelError> {
+        let mut flat = self.flat();
+        let gradient = &self.flat_grad;
+        match self.lowered.borrow_mut().as_mut() {
+            None => adamw_flat(state, &mut flat, gradient, options, clip)?,
+            Some(copies) => {
+                let lowered = &mut copies.flat;
+                adamw_flat_lowered(state, &mut flat, lowered, gradient, options, clip)?;
+                copies.flat_version = self.flat.f_internal_version()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the bfloat16 copies those of the parameters as they are now.
+    pub(crate) fn lower(&self) -> Result<(), ModelError> {
+        let versions = self.versions()?;
+        let frozen: Vec<Option<&Tensor>> = self
+            .leaves
+            .iter()
+            .map(|leaf| (leaf.offset.is_none() && leaf.in_products).then_some(&leaf.tensor))
+            .collect();
+        let mut copies = self.lowered.borrow_mut();
+        match copies.as_mut() {
+            Some(copies) => copies.refresh(&self.flat, &frozen, versions),
+            None => {
+                *copies = Some(LoweredCopies::new(&self.flat, &frozen, versions)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The weight and bias called `name`, for a forward pass; with `lowered`, also their copies as of
+    /// the last [`ParameterStore::lower`].
+    pub(crate) fn linear(&self, name: &str, lowered: bool) -> Result<LinearMap, ModelError> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let copy = |name: &str| self.lowered_at(self.position(name)?);
+        Ok(LinearMap {
+            weight: self.tracked(&weight)?,
+            bias: self.tracked(&bias)?,
+            lowered: match lowered {
+                true => Some((copy(&weight)?, copy(&bias)?)),
+                false => None,
+            },
+        })
+    }
+
+    /// The same for all rows of two blocks.
+    pub(crate) fn linear_of_blocks(
+        &self,
+        weight: Block,
+        bias: Block,
+        lowered: bool,
+    ) -> Result<LinearMap, ModelError> {
+        Ok(LinearMap {
+            weight: self.tracked_block(weight)?,
+            bias: self.tracked_block(bias)?,
+            lowered: match lowered {
+                true => Some((self.lowered_block(weight)?, self.lowered_block(bias)?)),
+                false => None,
+            },
+        })
+    }
+
+    fn lowered_block(&self, block: Block) -> Result<Tensor, ModelError> {
+        let members = self
+            .blocks
+            .get(&block)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if let Some(&first) = members.first() {
+            let leaf = self.entries[first].leaf;
+            if self.leaves[leaf].members == members.len() {
+                return self.lowered_leaf(leaf);
+            }
+        }
+        let parts = members
+            .iter()
+            .map(|&at| self.lowered_at(at))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+
+    fn lowered_at(&self, at: usize) -> Result<Tensor, ModelError> {
+        let entry = &self.entries[at];
+        let whole = self.lowered_leaf(entry.leaf)?;
+        let rows = entry.shape.first().copied().unwrap_or(1);
+        Ok(whole.f_narrow(0, entry.row, rows)?)
+    }
+
+    fn lowered_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
+        let leaf = &self.leaves[at];
+        let copies = self.lowered.borrow();
+        let copies = copies.as_ref();
+        let copy = match leaf.offset {
+            Some(offset) => copies.map(|copies| {
+                let numel = leaf.tensor.numel() as i64;
+                copies
+                    .flat
+                    .f_narrow(0, offset, numel)?
+                    .f_view(&leaf.tensor.size()[..])
+            }),
+            None => copies
+                .and_then(|copies| copies.frozen[at].as_ref())
+                .map(|copy| Ok(copy.shallow_clone())),
+        };
+        match copy {
+            Some(copy) => Ok(copy?),
+            None => Err(ModelError::Input(
+                "parameters were not converted before a product in mixed precision".to_owned(),
+            )),
+        }
     }
 }

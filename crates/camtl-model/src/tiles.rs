@@ -23,9 +23,18 @@ pub(crate) fn linear(
     bias: Option<&Tensor>,
     tile: Option<i64>,
 ) -> Result<Tensor, ModelError> {
+    in_tiles(x, tile, |rows| Ok(product(rows, weight, bias)?))
+}
+
+/// `of` for all rows of `x`; with `tile`, for that many rows at a time.
+pub(crate) fn in_tiles(
+    x: &Tensor,
+    tile: Option<i64>,
+    of: impl Fn(&Tensor) -> Result<Tensor, ModelError>,
+) -> Result<Tensor, ModelError> {
     let rows = x.size().first().copied().unwrap_or(0);
     let Some(tile) = tile.filter(|_| rows > 0) else {
-        return Ok(product(x, weight, bias)?);
+        return of(x);
     };
     let mut parts = Vec::new();
     let mut start = 0;
@@ -33,10 +42,10 @@ pub(crate) fn linear(
         let count = tile.min(rows - start);
         let part = x.f_narrow(0, start, count)?;
         parts.push(if count == tile {
-            product(&part, weight, bias)?
+            of(&part)?
         } else {
             let padded = part.f_constant_pad_nd([0, 0, 0, tile - count])?;
-            product(&padded, weight, bias)?.f_narrow(0, 0, count)?
+            of(&padded)?.f_narrow(0, 0, count)?
         });
         start += tile;
     }

@@ -129,6 +129,55 @@ pub fn adamw_flat(
     slow::adamw_flat(state, param, grad, options, clip).map_err(|e| e.within(op))
 }
 
+/// [`adamw_flat`] that writes the new parameters to `lowered` as well, rounded to bfloat16.
+///
+/// # Errors
+/// As [`adamw_flat`]; or `lowered` is not `[n]` bfloat16, contiguous and on the same device.
+///
+/// ```
+/// use camtl_ops::{AdamWOptions, AdamWState, adamw_flat_lowered};
+/// use tch::{Kind, Tensor};
+///
+/// let mut param = Tensor::from_slice(&[1f32, 1.]);
+/// let mut lowered = param.to_kind(Kind::BFloat16);
+/// let mut state = AdamWState::new(&param)?;
+/// let grad = Tensor::from_slice(&[0.5f32, -3.]);
+/// adamw_flat_lowered(&mut state, &mut param, &mut lowered, &grad, &AdamWOptions::default(), None)?;
+/// assert_eq!(lowered, param.to_kind(Kind::BFloat16));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn adamw_flat_lowered(
+    state: &mut AdamWState,
+    param: &mut Tensor,
+    lowered: &mut Tensor,
+    grad: &Tensor,
+    options: &AdamWOptions,
+    clip: Option<&Tensor>,
+) -> Result<()> {
+    let op = "adamw_flat_lowered";
+    check_arguments(op, state, param, grad, options, clip)?;
+    check::shape(op, "lowered", lowered, &[("n", param.numel() as i64)])?;
+    check::kind(op, "lowered", lowered, Kind::BFloat16)?;
+    if !lowered.is_contiguous() || lowered.device() != param.device() {
+        return Err(OpsError::Value {
+            op,
+            message: format!(
+                "lowered must be contiguous and on {:?} like param",
+                param.device()
+            ),
+        });
+    }
+    if let Some(plugin) = cuda::for_flat(param)? {
+        return plugin
+            .operations()
+            .adamw(state, param, grad, options, Some(lowered), clip)
+            .map_err(|e| e.within(op));
+    }
+    adamw_flat(state, param, grad, options, clip)?;
+    tch::no_grad(|| lowered.f_copy_(param))?;
+    Ok(())
+}
+
 fn check_arguments(
     op: &'static str,
     state: &AdamWState,

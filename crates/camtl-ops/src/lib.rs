@@ -12,7 +12,7 @@
 //! | [`cond_layer_norm`] | `y = LN(dropout(x) + residual) * w_t + b_t` |
 //! | [`band_bias`] | `M_t = (1 + gamma_t) * A + beta_t` in band form |
 //! | [`cond_attention`] | `softmax(q k' / sqrt(d) + M_t) v` within each sequence |
-//! | [`linear`] | `y = x w' + b` |
+//! | [`linear`], [`linear_lowered`] | `y = x w' + b` |
 //! | [`gelu_bias`] | `y = gelu(x + b)`, exact |
 //! | [`embed_norm_film`] | embeddings, layer norm, dropout, FiLM in one pass |
 //! | [`heads_entropy_loss`] | per-task logits, loss and entropy per sequence |
@@ -67,7 +67,7 @@ mod packing;
 mod runtime;
 pub mod slow;
 
-pub use adamw::{AdamWForm, AdamWOptions, AdamWState, adamw_flat};
+pub use adamw::{AdamWForm, AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered};
 pub use attention::{Qkv, Queries, cond_attention};
 pub use band::band_bias;
 pub use clip::{clip_coefficient, grad_norm};
@@ -82,7 +82,7 @@ pub use fused::{CpuIsa, cpu_isa, fused, limit_cpu_isa, set_fused};
 pub use gelu::gelu_bias;
 pub use heads::{Head, HeadsOutput, IGNORED_CLASS, Targets, heads_entropy_loss};
 pub use layer_norm::cond_layer_norm;
-pub use linear::linear;
+pub use linear::{Lowered, linear, linear_lowered};
 pub use packing::Packing;
 pub use runtime::{
     AutocastGuard, deterministic, keep_freed_memory, num_threads, rng_state, set_deterministic,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use camtl_model::weights::{WeightFile, write_tensors};
 use camtl_model::{Model, ModelError};
-use camtl_ops::{AdamWOptions, AdamWState, adamw_flat, clip_coefficient};
+use camtl_ops::{AdamWOptions, AdamWState, clip_coefficient};
 use tch::{Kind, Tensor};
 
 use crate::config::TrainOptions;
@@ -58,14 +58,7 @@ impl Optimizer {
         };
         self.options.lr = learning_rate;
         let parameters = model.parameters();
-        let mut flat = parameters.flat();
-        adamw_flat(
-            &mut self.state,
-            &mut flat,
-            &parameters.flat_grad(),
-            &self.options,
-            clip.as_ref(),
-        )?;
+        parameters.adamw(&mut self.state, &self.options, clip.as_ref())?;
         Ok(())
     }
 

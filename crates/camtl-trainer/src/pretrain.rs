@@ -231,14 +231,9 @@ pub fn pretrain(
             lr: learning_rate(options, step),
             ..AdamWOptions::default()
         };
-        let (mut flat, gradient) = (model.parameters().flat(), model.parameters().flat_grad());
-        adamw_flat(
-            &mut encoder_state,
-            &mut flat,
-            &gradient,
-            &adamw,
-            Some(&clip),
-        )?;
+        model
+            .parameters()
+            .adamw(&mut encoder_state, &adamw, Some(&clip))?;
         adamw_flat(
             &mut head_state,
             &mut head.flat,
