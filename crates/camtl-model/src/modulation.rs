@@ -231,13 +231,14 @@ impl<'a> Evaluation<'a> {
             }
             _ => None,
         };
+        let mut bands = self.bands()?.into_iter();
         let mut norms = self.norms()?;
         let mut layers = Vec::new();
         for index in 0..encoder.num_hidden_layers {
             let mut layer = LayerModulation::default();
             let names = LayerNames::new(method, encoder, index);
             if method.has_attention(encoder, index) {
-                layer.band = Some(self.band(&format!("{}.self", names.attention))?);
+                layer.band = bands.next();
             }
             if method.has_layer_norm(encoder, index) {
                 let name = format!("{}.output.LayerNorm", names.attention);
@@ -304,19 +305,35 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn band(&mut self, name: &str) -> Result<Tensor, ModelError> {
-        let matrix = self
-            .store
-            .tracked(&format!("{name}.random_weight_matrix"))?;
-        let (gamma, beta) = self.take_pair(&format!("{name}.cond_block_diag_attn.gb_weights"))?;
-        let width = matrix.size().get(1).copied().unwrap_or(1);
-        Ok(match self.config.method.attention_modulation {
-            AttentionModulation::PerColumn => band_bias(&matrix, &gamma, &beta)?,
-            AttentionModulation::PerElement => {
-                let shape = [-1, width, width];
-                band_bias(&matrix, &gamma.f_reshape(shape)?, &beta.f_reshape(shape)?)?
+    /// The bands of all layers with conditional attention, in order.
+    fn bands(&mut self) -> Result<Vec<Tensor>, ModelError> {
+        let (method, encoder) = (&self.config.method, &self.config.encoder);
+        let (mut matrices, mut gammas, mut betas) = (Vec::new(), Vec::new(), Vec::new());
+        for index in 0..encoder.num_hidden_layers {
+            if !method.has_attention(encoder, index) {
+                continue;
             }
-        })
+            let name = format!("{}.self", LayerNames::new(method, encoder, index).attention);
+            let matrix = self
+                .store
+                .tracked(&format!("{name}.random_weight_matrix"))?;
+            let width = matrix.size().get(1).copied().unwrap_or(1);
+            let (gamma, beta) =
+                self.take_pair(&format!("{name}.cond_block_diag_attn.gb_weights"))?;
+            let shaped = |table: Tensor| match method.attention_modulation {
+                AttentionModulation::PerColumn => Ok(table),
+                AttentionModulation::PerElement => table.f_reshape([-1, width, width]),
+            };
+            matrices.push(matrix);
+            gammas.push(shaped(gamma)?);
+            betas.push(shaped(beta)?);
+        }
+        if matrices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stack = |parts: &[Tensor]| Tensor::f_stack(parts, 0);
+        let all = band_bias(&stack(&matrices)?, &stack(&gammas)?, &stack(&betas)?)?;
+        Ok(all.f_unbind(0)?)
     }
 
     /// Names of the conditional norms.

@@ -26,33 +26,41 @@ use crate::{check, slow};
 ///
 /// `a` is `[L, w]`. `gamma` and `beta` are both `[T, w]` (one value per column,
 /// the released form) or both `[T, w, w]` (one value per element of a block, the
-/// paper's form, shared by all blocks).
+/// paper's form, shared by all blocks). With one more dimension `n` in front of all
+/// three, the bands of `n` layers are computed at once, `[n, T, L, w]`.
 ///
 /// # Errors
 /// [`OpsError`] naming the tensor that does not fit.
 pub fn band_bias(a: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<Tensor> {
     let op = "band_bias";
-    let [_, width] = a.size()[..] else {
-        return Err(OpsError::shape(op, "a", "[L, w]", a));
+    let size = a.size();
+    let (layers, width) = match size[..] {
+        [_, width] => (&size[..0], width),
+        [_, _, width] => (&size[..1], width),
+        _ => return Err(OpsError::shape(op, "a", "[L, w] or [n, L, w]", a)),
     };
     check::floating(op, "a", a)?;
-    match gamma.size()[..] {
-        [_, w] if w == width => {}
-        [_, r, w] if w == width && r == width => {}
-        _ => {
-            return Err(OpsError::shape(
-                op,
-                "gamma",
-                format!("[T, {width}] or [T, {width}, {width}]"),
-                gamma,
-            ));
-        }
+    let of_gamma = gamma.size();
+    let fits = of_gamma.starts_with(layers)
+        && match of_gamma[layers.len()..] {
+            [_, w] => w == width,
+            [_, r, w] => w == width && r == width,
+            _ => false,
+        };
+    if !fits {
+        let lead = layers.first().map_or(String::new(), |n| format!("{n}, "));
+        return Err(OpsError::shape(
+            op,
+            "gamma",
+            format!("[{lead}T, {width}] or [{lead}T, {width}, {width}]"),
+            gamma,
+        ));
     }
-    if beta.size() != gamma.size() {
+    if beta.size() != of_gamma {
         return Err(OpsError::shape(
             op,
             "beta",
-            format!("gamma's shape {:?}", gamma.size()),
+            format!("gamma's shape {of_gamma:?}"),
             beta,
         ));
     }

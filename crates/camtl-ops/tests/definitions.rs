@@ -453,6 +453,11 @@ fn band_is_its_equation() {
                     &want,
                     1e-14,
                 );
+                // Two layers at once are each layer's own.
+                let twice = |x: &Tensor| Tensor::stack(&[x, &(x * 2.0)], 0);
+                let both = (form.band)(&twice(&a), &twice(&gamma), &twice(&beta)).unwrap();
+                let second = (form.band)(&(&a * 2.0), &(&gamma * 2.0), &(&beta * 2.0)).unwrap();
+                assert_eq!(both, Tensor::stack(&[want.shallow_clone(), second], 0));
             }
         }
     }

@@ -103,16 +103,19 @@ pub fn embed_norm_film(
 /// # Errors
 /// [`OpsError::Libtorch`](crate::OpsError::Libtorch) where libtorch refuses.
 pub fn band_bias(a: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<Tensor> {
-    let (length, width) = a.size2()?;
+    let size = a.size();
+    let (length, width) = (size[size.len() - 2], size[size.len() - 1]);
     let rows = |table: &Tensor| -> Result<Tensor> {
-        if table.dim() == 2 {
-            return Ok(table.f_unsqueeze(1)?);
+        if table.dim() == a.dim() {
+            return Ok(table.f_unsqueeze(-2)?);
         }
         // Row i of the band is row i mod w of its block.
         let blocks = (length + width - 1) / width.max(1);
-        Ok(table.f_repeat([1, blocks, 1])?.f_narrow(1, 0, length)?)
+        let mut repeats = vec![1; table.dim()];
+        repeats[table.dim() - 2] = blocks;
+        Ok(table.f_repeat(&repeats[..])?.f_narrow(-2, 0, length)?)
     };
-    Ok(a.f_unsqueeze(0)?
+    Ok(a.f_unsqueeze(-3)?
         .f_mul(&rows(gamma)?.f_add_scalar(1.0)?)?
         .f_add(&rows(beta)?)?)
 }
