@@ -41,6 +41,8 @@ pub struct StandIn {
     pub library: PathBuf,
     /// Belongs on the library path: there it is found under the driver's name.
     pub driver: PathBuf,
+    /// A program that breaks the stand-in's rules and fails if one is not refused as it must be.
+    pub rules: PathBuf,
 }
 
 /// Builds the stand-in in `folder`, unless it is there and nothing has changed.
@@ -70,12 +72,13 @@ pub fn build(
     let built = StandIn {
         library: folder.join(FILE_NAME),
         driver: folder.join("driver"),
+        rules: folder.join("rules"),
     };
     let stamp = folder.join("stand-in.sha256");
     let inputs = fingerprint(root, libtorch)?;
     let unchanged = fs::read_to_string(&stamp).is_ok_and(|s| s == inputs);
-    if !unchanged || !built.library.is_file() {
-        compile(root, libtorch, &includes, folder, &built.library)?;
+    if !unchanged || !built.library.is_file() || !built.rules.is_file() {
+        compile(root, libtorch, &includes, folder, &built)?;
         disk::write_atomically(&stamp, inputs.as_bytes())?;
     }
     writing(fs::create_dir_all(&built.driver), &built.driver)?;
@@ -86,20 +89,26 @@ pub fn build(
     Ok(built)
 }
 
-/// A hash of the sources and of which libtorch it is for.
-fn fingerprint(root: &Path, libtorch: &Path) -> anyhow::Result<String> {
-    let folder = sources(root);
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .with_context(|| format!("cannot list {}", shown(&folder)))?
+/// The files of `folder`, in order.
+fn files_of(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| format!("cannot list {}", shown(folder)))?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
+    Ok(files)
+}
+
+/// A hash of the sources and of which libtorch it is for.
+fn fingerprint(root: &Path, libtorch: &Path) -> anyhow::Result<String> {
     let mut inputs = libtorch.display().to_string();
     for caller in CALLERS {
         let size = fs::metadata(libtorch.join("lib").join(caller)).map_or(0, |m| m.len());
         inputs.push_str(&format!(" {size}"));
     }
-    for file in files {
+    let folder = sources(root);
+    for file in [files_of(&folder)?, files_of(&folder.join("rules"))?].concat() {
         inputs.push_str(
             &hash::of_file(&file).with_context(|| format!("cannot read {}", shown(&file)))?,
         );
@@ -112,19 +121,15 @@ fn compile(
     libtorch: &Path,
     includes: &[PathBuf],
     folder: &Path,
-    library: &Path,
+    built: &StandIn,
 ) -> anyhow::Result<()> {
     eprintln!("compiling the stand-in for a GPU");
     let sources = sources(root);
     let mut objects = Vec::new();
-    let mut files: Vec<PathBuf> = fs::read_dir(&sources)
-        .with_context(|| format!("cannot list {}", shown(&sources)))?
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "cc"))
-        .collect();
-    files.sort();
-    for file in files {
-        objects.push(object(&file, &sources, includes, folder)?);
+    for file in files_of(&sources)? {
+        if file.extension().is_some_and(|e| e == "cc") {
+            objects.push(object(&file, &sources, includes, folder)?);
+        }
     }
     let mut answered = BTreeSet::new();
     for object in &objects {
@@ -147,7 +152,9 @@ fn compile(
     disk::write_atomically(&unanswered, ending_functions(missing).as_bytes())?;
     objects.push(object(&unanswered, &sources, includes, folder)?);
 
-    let partial = library.with_extension(format!("{}.so", std::process::id()));
+    let partial = built
+        .library
+        .with_extension(format!("{}.so", std::process::id()));
     let mut command = compiler();
     command.args(["-shared", "-pthread", "-Wl,-z,defs", "-o"]);
     command.arg(&partial).args(&objects);
@@ -157,8 +164,20 @@ fn compile(
         sources.join("exports.map").display()
     ));
     run(&mut command, "linking the stand-in for a GPU")?;
-    fs::rename(&partial, library)
-        .with_context(|| format!("cannot rename {} to {}", shown(&partial), shown(library)))
+    fs::rename(&partial, &built.library).with_context(|| {
+        format!(
+            "cannot rename {} to {}",
+            shown(&partial),
+            shown(&built.library)
+        )
+    })?;
+
+    let check = object(&sources.join("rules/check.cc"), &sources, includes, folder)?;
+    let mut command = compiler();
+    command.args(["-pthread", "-o"]).arg(&built.rules);
+    command.arg(check).arg(&built.library);
+    command.arg("-Wl,-rpath,$ORIGIN");
+    run(&mut command, "linking the check of the stand-in's rules")
 }
 
 fn object(

@@ -31,9 +31,9 @@ Usage: cargo xtask gpu-check [--out DIR | --rehearse]
   -h, --help  this text
 
 In the folder: the binaries camtl and camtl-step, the plugin libcamtl_cuda.so,
-run.sh and its Python scripts, below 64 MiB in all. Copy it to a machine with a GPU of compute
-capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start ./run.sh
-(PYTHON names another interpreter than python3). It compares every kernel with
+run.sh and its Python scripts, below 64 MiB in all. Copy it to a machine with a GPU
+of compute capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start
+./run.sh (PYTHON names another interpreter than python3). It compares every kernel with
 float64 on fresh random inputs, outputs poisoned before and two runs compared bit
 for bit; times each beside its floor, eager PyTorch and the best composition of
 libtorch operations; compares the whole model with the CPU's and times whole steps

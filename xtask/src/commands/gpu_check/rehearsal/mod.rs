@@ -60,6 +60,7 @@ pub(super) fn run(root: &Path) -> anyhow::Result<()> {
     let stage = prepare(root)?;
     let mut outcomes = Vec::new();
     let mut steps = Vec::new();
+    check_rules(&stage)?;
     train_on_the_cpu(&stage)?;
     for run in runs(&stage) {
         if run.file == RESUMED {
@@ -118,6 +119,23 @@ fn prepare(root: &Path) -> anyhow::Result<Stage> {
         plugin,
         work,
     })
+}
+
+/// That nothing is refused says something only of a stand-in that would refuse.
+fn check_rules(stage: &Stage) -> anyhow::Result<()> {
+    let said = stage.work.join("rules.txt");
+    let code = start(
+        Command::new(&stage.stand_in.rules),
+        "the stand-in's own rules",
+        &said,
+    )?;
+    if code == Some(0) {
+        return Ok(());
+    }
+    Err(failure(
+        "the stand-in for a GPU does not keep the CUDA run time's rules",
+        format!("{} names them; mend benches/gpu/stand_in", shown(&said)),
+    ))
 }
 
 /// Makes data, an encoder and a configuration to train from.
