@@ -4,8 +4,8 @@
 #include <string>
 
 #include "capture.h"
+#include "device_memory.h"
 #include "log.h"
-#include "memory.h"
 
 using namespace stand_in;
 

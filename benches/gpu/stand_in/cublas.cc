@@ -1,6 +1,4 @@
 // cuBLAS in float32, bfloat16 and float16: what models of camtl call. Other types are unanswered.
-#include <memory>
-
 #include "capture.h"
 #include "log.h"
 #include "matrix.h"
@@ -32,7 +30,7 @@ cublasStatus_t with(cublasHandle_t handle, const char* call, Use use) {
   return use(*context);
 }
 
-// c = a b, all of one stride in their batch.
+// c = a b, or a batch of such products.
 cublasStatus_t product(cublasHandle_t handle, const char* call, int m, int n, int k, const Matrix& a, const Matrix& b,
                        const Matrix& c) {
   if (m < 0 || n < 0 || k < 0) {

@@ -3,10 +3,10 @@
 #include <cstring>
 #include <string>
 
+#include "capability.h"
+#include "device_memory.h"
 #include "errors.h"
-#include "limits.h"
 #include "log.h"
-#include "memory.h"
 
 using namespace stand_in;
 

@@ -6,10 +6,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "capability.h"
 #include "capture.h"
-#include "limits.h"
+#include "device_memory.h"
 #include "log.h"
-#include "memory.h"
 
 using namespace stand_in;
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "capture.h"
+#include "device_memory.h"
 #include "log.h"
-#include "memory.h"
 
 namespace stand_in {
 namespace {

@@ -196,7 +196,8 @@ fn object(
         "-pthread",
         "-Wall",
         "-Wextra",
-        "-I",
+        // Not for <...>: a system header could have a name of these.
+        "-iquote",
     ]);
     command.arg(sources);
     for include in includes {

@@ -18,7 +18,7 @@ use crate::kernels::plugin;
 use crate::workspace::{human_bytes, root, shown};
 
 pub(super) const SUMMARY: &str =
-    "makes a folder that checks and measures the kernels on a GPU machine";
+    "makes a folder that checks the kernels on a GPU machine (--rehearse: without one)";
 
 const HELP: &str = "\
 Makes one folder that checks camtl's CUDA kernels on another machine and measures

@@ -12,8 +12,8 @@ use anyhow::Context as _;
 
 use self::log::{Steps, Summary};
 use self::table::{Outcome, Repeats};
-use super::super::kernels;
 use crate::cargo;
+use crate::commands::{kernels, setup};
 use crate::disk::{self, writing};
 use crate::error::failure;
 use crate::kernels::plugin::{self, RunTime};
@@ -96,6 +96,8 @@ fn prepare(root: &Path) -> anyhow::Result<Stage> {
     // Looked for first: building takes minutes, and this may be missing.
     let libtorch = plugin::cuda_libtorch(root)?;
     let folder = kernels::target_folder(root).join("gpu-rehearsal");
+    // The stand-in is compiled with the toolkit's headers, and before the kernels.
+    setup::install(root, Set::Toolkit, false)?;
     let camtl = cargo::build_camtl(root)?;
     let camtl_step = cargo::build_binary(root, "camtl-benches", "camtl-step")?;
     let stand_in = stand_in::build(

@@ -121,12 +121,12 @@ pub(super) fn of_steps(logs: &[(&'static str, Repeats, Steps)]) -> String {
             Repeats::StepsAndPasses => vec![
                 ("training step", &steps.training),
                 ("scoring pass", &steps.scoring),
-                ("training step, graphs", &steps.training_replays),
-                ("scoring pass, graphs", &steps.scoring_replays),
+                ("training step, replayed", &steps.training_replays),
+                ("scoring pass, replayed", &steps.scoring_replays),
             ],
             Repeats::Updates => vec![
                 ("update", &steps.training),
-                ("update, graphs", &steps.training_replays),
+                ("update, replayed", &steps.training_replays),
             ],
         };
         for (kind, all) in kinds {
