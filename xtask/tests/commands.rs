@@ -20,7 +20,15 @@ fn help_is_printed_without_arguments_and_on_request_from_any_folder() {
             assert!(stdout(&output).contains("quickstart"));
         }
     }
-    for command in ["setup", "doctor", "test", "ci", "bench", "download"] {
+    for command in [
+        "setup",
+        "doctor",
+        "test",
+        "ci",
+        "bench",
+        "gpu-check",
+        "download",
+    ] {
         let output = xtask(Path::new("/"))
             .args([command, "--help"])
             .output()
@@ -49,6 +57,10 @@ fn bad_usage_exits_with_two_and_says_what_is_possible() {
         (&["setup", "--gpu"], "cargo xtask setup --help"),
         (&["doctor", "now"], "cargo xtask doctor --help"),
         (&["ci", "fast"], "cargo xtask ci --help"),
+        (
+            &["gpu-check", "--rehearse", "--out", "x"],
+            "leave one of them out",
+        ),
         (&["test", "sampler"], "cargo xtask test -- sampler"),
         (
             &["bench", "everything"],

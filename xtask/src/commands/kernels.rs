@@ -9,6 +9,7 @@ use lexopt::prelude::*;
 use super::{setup, unexpected};
 use crate::error::failure;
 use crate::kernels::compile::{Compilation, Unit};
+use crate::kernels::plugin::RunTime;
 use crate::kernels::resources::{self, Report};
 use crate::kernels::table::{self, Table};
 use crate::kernels::{plugin, sources, table_file};
@@ -111,21 +112,30 @@ pub(super) fn check(root: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// If a compiler fails or libtorch_cuda.so is missing.
 pub(super) fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let target = target_folder(root).join("release").join(plugin::FILE_NAME);
+    link(root, RunTime::Static, &target)?;
+    let size = std::fs::metadata(&target).map_or(0, |m| m.len());
+    eprintln!("{}: {}", shown(&target), human_bytes(size));
+    Ok(target)
+}
+
+/// Compiles, and links a plugin that calls `run_time` to `target`.
+///
+/// # Errors
+/// If a compiler fails or libtorch_cuda.so is missing.
+pub(super) fn link(root: &Path, run_time: RunTime<'_>, target: &Path) -> anyhow::Result<()> {
     // Looked for first: compiling takes a minute, and this may be missing.
     let libtorch = plugin::cuda_libtorch(root)?;
     let (units, _) = compile(root)?;
-    let target = target_folder(root).join("release").join(plugin::FILE_NAME);
     plugin::build(
         &libtorch,
         &Set::Toolkit.folder(root),
         &sources(root),
         &cache(root),
         &units,
-        &target,
-    )?;
-    let size = std::fs::metadata(&target).map_or(0, |m| m.len());
-    eprintln!("{}: {}", shown(&target), human_bytes(size));
-    Ok(target)
+        run_time,
+        target,
+    )
 }
 
 fn compile(root: &Path) -> anyhow::Result<(Vec<Unit>, Report)> {

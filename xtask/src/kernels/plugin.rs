@@ -30,6 +30,16 @@ const ALLOWED: [&str; 10] = [
     "ld-linux-x86-64.so.2",
 ];
 
+/// The CUDA run time that a plugin calls.
+#[derive(Debug, Clone, Copy)]
+pub enum RunTime<'a> {
+    /// The toolkit's, linked in: with the shared one, a machine with torch elsewhere needs another
+    /// library path.
+    Static,
+    /// A library that answers in its place, for machines without a GPU.
+    StandIn(&'a Path),
+}
+
 /// A libtorch with CUDA to link against.
 ///
 /// # Errors
@@ -65,6 +75,7 @@ pub fn build(
     sources: &Path,
     cache: &Path,
     units: &[Unit],
+    run_time: RunTime<'_>,
     target: &Path,
 ) -> anyhow::Result<()> {
     let glue = glue_objects(libtorch, toolkit, sources, cache)?;
@@ -102,13 +113,19 @@ pub fn build(
         "-Wl,--allow-shlib-undefined",
         "-Wl,--unresolved-symbols=ignore-in-shared-libs",
     ]);
-    // The static run time: with the shared one, a machine with torch elsewhere needs another library path.
-    command.arg(toolkit.join("lib/libcudart_static.a"));
+    command.arg(match run_time {
+        RunTime::Static => toolkit.join("lib/libcudart_static.a"),
+        RunTime::StandIn(library) => library.to_path_buf(),
+    });
     command.args(["-ldl", "-lrt", "-lpthread"]);
     run(&mut command, "linking the plugin")?;
+    let stand_in = match run_time {
+        RunTime::Static => None,
+        RunTime::StandIn(library) => library.file_name(),
+    };
     let unexpected: Vec<String> = needed(&partial)?
         .into_iter()
-        .filter(|n| !ALLOWED.contains(&n.as_str()))
+        .filter(|n| !ALLOWED.contains(&n.as_str()) && stand_in != Some(n.as_ref()))
         .collect();
     if !unexpected.is_empty() {
         let _ = fs::remove_file(&partial);
@@ -220,14 +237,16 @@ fn glue_object(
     Ok(object)
 }
 
-fn compiler() -> Command {
+/// The host compiler.
+pub(super) fn compiler() -> Command {
     let program = std::env::var_os("CXX")
         .filter(|c| !c.is_empty())
         .unwrap_or_else(|| "c++".into());
     Command::new(program)
 }
 
-fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
+/// Runs the C++ compiler; `what` says what it does.
+pub(super) fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.stdin(Stdio::null()).status().map_err(|error| {
         failure(

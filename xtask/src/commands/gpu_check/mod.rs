@@ -1,5 +1,7 @@
 //! `cargo xtask gpu-check`: one folder that checks and measures the kernels on a GPU machine.
 
+mod rehearsal;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,26 +13,27 @@ use lexopt::prelude::*;
 use super::{kernels, unexpected};
 use crate::cargo;
 use crate::disk::{self, writing};
-use crate::error::failure;
+use crate::error::{failure, usage};
 use crate::kernels::plugin;
 use crate::workspace::{human_bytes, root, shown};
 
 pub(super) const SUMMARY: &str =
-    "makes a folder that checks and measures the kernels on a GPU machine";
+    "makes a folder that checks the kernels on a GPU machine (--rehearse: without one)";
 
 const HELP: &str = "\
 Makes one folder that checks camtl's CUDA kernels on another machine and measures
 them there. Neither making it nor this machine needs a GPU.
 
-Usage: cargo xtask gpu-check [--out DIR]
+Usage: cargo xtask gpu-check [--out DIR | --rehearse]
 
   --out DIR   the folder (default target/gpu-check); an earlier one is replaced
+  --rehearse  makes no folder, but runs camtl's side of the work here, without a GPU
   -h, --help  this text
 
 In the folder: the binaries camtl and camtl-step, the plugin libcamtl_cuda.so,
-run.sh and its Python scripts, below 64 MiB in all. Copy it to a machine with a GPU of compute
-capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start ./run.sh
-(PYTHON names another interpreter than python3). It compares every kernel with
+run.sh and its Python scripts, below 64 MiB in all. Copy it to a machine with a GPU
+of compute capability 8.0 or newer and a Python with torch 2.11.0+cu130, and start
+./run.sh (PYTHON names another interpreter than python3). It compares every kernel with
 float64 on fresh random inputs, outputs poisoned before and two runs compared bit
 for bit; times each beside its floor, eager PyTorch and the best composition of
 libtorch operations; compares the whole model with the CPU's and times whole steps
@@ -39,6 +42,15 @@ compute-sanitizer where there is one. The results are in table.txt, results.json
 steps.txt and the logs.
 
 The plugin is built first, see `cargo xtask kernels --help` for what that needs.
+
+With --rehearse, training in both precisions and with CUDA graphs, eval, predict,
+adapt and camtl-step run on this machine with the libtorch of `cargo xtask setup
+--cuda` and a stand-in for the CUDA run time and cuBLAS (benches/gpu/stand_in). It
+has memory, checks launches, copies and captures of graphs by the run time's rules,
+and computes nothing. Two tables say what a GPU would have been asked for: launches,
+copies, graphs, times the host waits, and calls that would be refused, which fail the
+rehearsal. No number of a model and no time is checked. Results and logs are in
+target/gpu-rehearsal/work/.
 ";
 
 /// What the folder may weigh.
@@ -58,10 +70,12 @@ const SCRIPTS: [&str; 8] = [
 
 pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let mut out = None;
+    let mut rehearse = false;
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("out") => out = Some(PathBuf::from(parser.value()?)),
+            Long("rehearse") => rehearse = true,
             Short('h') | Long("help") => {
                 print!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
@@ -70,6 +84,16 @@ pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         }
     }
     let root = root();
+    if rehearse {
+        if out.is_some() {
+            return Err(usage(
+                "--rehearse makes no folder for --out",
+                "leave one of them out",
+            ));
+        }
+        rehearsal::run(&root)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let folder = out.unwrap_or_else(|| kernels::target_folder(&root).join("gpu-check"));
     let library = kernels::build(&root)?;
     let binaries = [
