@@ -40,7 +40,7 @@
 //! ```
 
 use camtl_ops::{
-    CaptureScope, CudaGraph, DropoutStream, IGNORED_CLASS, Packing, Targets, grad_norm,
+    CaptureScope, CudaGraph, DropoutStream, IGNORED_CLASS, Packing, Targets, grad_norm, upload,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -153,7 +153,7 @@ impl Placed {
                 packing,
             )?,
             targets: Targets::new(&batch.classes, &batch.scores, device)?,
-            weights: Tensor::f_from_slice(&batch.weights)?.f_to_device(device)?,
+            weights: upload(&batch.weights, device)?,
         })
     }
 
@@ -400,7 +400,7 @@ impl StepGraphs {
                 results
             }
             Some(at) => {
-                let fresh = Placed::new(&filled, &bucket, model, Device::Cpu)?;
+                let fresh = Placed::new(&filled, &bucket, model, model.device())?;
                 // Any graph lends the pool that all of them share.
                 let shared = self
                     .entries

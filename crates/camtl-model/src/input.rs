@@ -14,7 +14,7 @@
 
 use std::rc::Rc;
 
-use camtl_ops::Packing;
+use camtl_ops::{Packing, upload};
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -60,8 +60,8 @@ impl ModelInput {
         if let Some(position) = position_ids.iter().find(|position| **position < 0) {
             return Err(ModelError::Input(format!("position_ids holds {position}")));
         }
-        let ids = Tensor::f_from_slice(&[input_ids, token_type_ids, position_ids].concat())?
-            .f_to_device(packing.device())?;
+        let ids = [input_ids, token_type_ids, position_ids].concat();
+        let ids = upload(&ids, packing.device())?;
         Ok(ModelInput {
             input_ids: ids.f_narrow(0, 0, tokens)?,
             token_type_ids: ids.f_narrow(0, tokens, tokens)?,

@@ -4,6 +4,9 @@
 #include <ATen/Parallel.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/empty.h>
+
+#include <cstring>
 
 #include "guard.h"
 
@@ -29,6 +32,18 @@ int camtl_set_grad(at::Tensor* param, const at::Tensor* grad) {
   return camtl::guarded([&] {
     TORCH_CHECK(param->requires_grad() && param->is_leaf(), "parameter is no leaf that requires a gradient");
     param->mutable_grad() = camtl::optional(grad);
+  });
+}
+
+// `count` numbers on GPU number `device`, by page-locked memory: the copy is put in the
+// stream and nobody waits. From ordinary memory it would hold the host until the GPU
+// has done everything before it.
+int camtl_upload(at::Tensor** out, const void* values, int64_t count, int dtype, int64_t device) {
+  return camtl::guarded([&] {
+    const auto type = at::ScalarType(dtype);
+    const at::Tensor host = at::empty({count}, at::TensorOptions().dtype(type).pinned_memory(true));
+    if (count > 0) std::memcpy(host.mutable_data_ptr(), values, host.nbytes());
+    *out = new at::Tensor(host.to(at::Device(at::kCUDA, at::DeviceIndex(device)), /*non_blocking=*/true));
   });
 }
 

@@ -28,6 +28,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::{OpsError, Result};
 use crate::ffi::operations::Operations;
 use crate::packing::Packing;
+use crate::runtime::upload;
 use crate::{check, cuda, fused, slow};
 
 /// A class that means "no label": such a sequence has loss 0 and no gradient.
@@ -70,8 +71,8 @@ impl Targets {
             });
         }
         Ok(Targets {
-            classes: Tensor::from_slice(classes).f_to_device(device)?,
-            scores: Tensor::from_slice(scores).f_to_device(device)?,
+            classes: upload(classes, device)?,
+            scores: upload(scores, device)?,
         })
     }
 }
@@ -195,7 +196,7 @@ fn fused_heads(
         let of_task = if together {
             all.f_narrow(0, first, count)?
         } else {
-            all.f_index_select(0, &Tensor::from_slice(&rows).f_to_device(packing.device())?)?
+            all.f_index_select(0, &upload(&rows, packing.device())?)?
         };
         let at = task as usize;
         logits.push((

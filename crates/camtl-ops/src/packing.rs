@@ -25,6 +25,7 @@ use tch::{Device, Tensor};
 use crate::cuda;
 use crate::error::{OpsError, Result};
 use crate::ffi::operations::{Layout, Operations};
+use crate::runtime::upload;
 use crate::slow::attention::AttentionPlan;
 
 /// Layout of a packed batch, with the index tensors the operations need.
@@ -103,7 +104,7 @@ impl Packing {
                 .iter()
                 .map(|start| (*start).min(last_row)),
         );
-        let index = Tensor::f_from_slice(&index)?.f_to_device(device)?;
+        let index = upload(&index, device)?;
         Ok(Packing {
             max_len: lengths.iter().copied().max().unwrap_or(0),
             key_lengths: lengths,

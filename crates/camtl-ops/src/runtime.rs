@@ -55,6 +55,27 @@ pub fn set_grad_view(param: &mut Tensor, grad: &Tensor) -> Result<()> {
     ffi::set_grad(param, grad).map_err(|e| e.within(op))
 }
 
+/// The numbers as a one-dimensional tensor on `device`. A GPU is not waited for: the copy takes its
+/// turn among the work that it has been given.
+///
+/// # Errors
+/// [`OpsError::Libtorch`] if the device refuses them.
+///
+/// ```
+/// use camtl_ops::upload;
+/// use tch::{Device, Kind};
+///
+/// let ids = upload(&[3i64, 1, 2], Device::Cpu)?;
+/// assert_eq!((ids.kind(), ids.size()), (Kind::Int64, vec![3]));
+/// # Ok::<(), camtl_ops::OpsError>(())
+/// ```
+pub fn upload<T: tch::kind::Element>(values: &[T], device: Device) -> Result<Tensor> {
+    match device {
+        Device::Cuda(index) => ffi::upload(values, index).map_err(|e| e.within("upload")),
+        _ => Ok(Tensor::f_from_slice(values)?.f_to_device(device)?),
+    }
+}
+
 /// State of libtorch's CPU generator, a tensor of bytes to store as it is.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! Sums over a block's lines read no row of another example and add in a fixed order, so an example's
 //! loss is the same in every batch, and one that is not finite spoils no other.
 
+use camtl_ops::upload;
 use tch::{Device, Tensor};
 
 use crate::error::ModelError;
@@ -32,10 +33,8 @@ impl Block {
             }
         }
         Ok(Block {
-            index: Tensor::f_from_slice(&index)?.f_to_device(device)?,
-            pad: Tensor::f_from_slice(&pad)?
-                .f_view([lines.len() as i64, width])?
-                .f_to_device(device)?,
+            index: upload(&index, device)?,
+            pad: upload(&pad, device)?.f_view([lines.len() as i64, width])?,
             counts,
             width,
             device,
@@ -75,9 +74,8 @@ impl Block {
             .collect();
         let mut shape = vec![1; sums.dim()];
         shape[0] = self.lines();
-        let shares = Tensor::f_from_slice(&shares)?
+        let shares = upload(&shares, self.device)?
             .f_to_kind(values.kind())?
-            .f_to_device(self.device)?
             .f_view(&shape[..])?;
         Ok(sums.f_mul(&shares)?)
     }

@@ -58,7 +58,7 @@ mod tagging;
 mod task_head;
 
 use camtl_ops::{
-    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout,
+    DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout, upload,
 };
 use tch::Tensor;
 
@@ -319,7 +319,7 @@ impl Model {
 /// Entries of a vector.
 fn pick(values: &Tensor, places: &[usize]) -> Result<Tensor, ModelError> {
     let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-    let index = Tensor::f_from_slice(&places)?.f_to_device(values.device())?;
+    let index = upload(&places, values.device())?;
     Ok(values.f_index_select(0, &index)?)
 }
 

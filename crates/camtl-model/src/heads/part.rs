@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use camtl_ops::Packing;
+use camtl_ops::{Packing, upload};
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -45,7 +45,7 @@ impl Part<'_> {
     }
 
     pub(crate) fn rows_of(&self, values: &Tensor, rows: &[i64]) -> Result<Tensor, ModelError> {
-        let index = Tensor::f_from_slice(rows)?.f_to_device(self.packing.device())?;
+        let index = upload(rows, self.packing.device())?;
         Ok(values.f_index_select(0, &index)?)
     }
 

@@ -4,6 +4,7 @@
 //! for `no answer here`: a window without the answer is trained towards it even if every question has
 //! an answer. Only where there may be none does it count among the alternatives of the uncertainty.
 
+use camtl_ops::upload;
 use tch::{Tensor, no_grad};
 
 use crate::error::ModelError;
@@ -41,7 +42,7 @@ pub(crate) fn apply(part: &Part<'_>, hidden: &Tensor) -> Result<Scored, ModelErr
     let log_p = score::log_probabilities(&said)?;
     let loss = match part.with_loss() {
         true => {
-            let answers = Tensor::f_from_slice(&answers)?.f_to_device(part.packing.device())?;
+            let answers = upload(&answers, part.packing.device())?;
             let losses = score::cross_entropy(&log_p, &answers)?;
             Some(mean_of_pairs(&losses)?)
         }
@@ -124,9 +125,7 @@ fn entropy(
     let device = part.packing.device();
     let log_p = if dropped.contains(&true) {
         let width = said.size().get(1).copied().unwrap_or(0);
-        let dropped = Tensor::f_from_slice(&dropped)?
-            .f_to_device(device)?
-            .f_unsqueeze(1)?;
+        let dropped = upload(&dropped, device)?.f_unsqueeze(1)?;
         let is_first = Tensor::f_arange(width, (tch::Kind::Int64, device))?
             .f_eq(0i64)?
             .f_unsqueeze(0)?;
@@ -135,9 +134,7 @@ fn entropy(
     } else {
         log_p.shallow_clone()
     };
-    let shares = Tensor::f_from_slice(&shares)?
-        .f_to_kind(log_p.kind())?
-        .f_to_device(device)?;
+    let shares = upload(&shares, device)?.f_to_kind(log_p.kind())?;
     mean_of_pairs(&score::entropy(&log_p)?.f_mul(&shares)?)
 }
 

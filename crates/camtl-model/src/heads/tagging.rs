@@ -1,5 +1,6 @@
 //! Tagging: a class for the first piece of every word.
 
+use camtl_ops::upload;
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -60,7 +61,7 @@ pub(crate) fn apply(part: &Part<'_>, hidden: &Tensor) -> Result<Scored, ModelErr
     let device = part.packing.device();
     let loss = match part.with_loss() {
         true => {
-            let classes = Tensor::f_from_slice(&classes)?.f_to_device(device)?;
+            let classes = upload(&classes, device)?;
             let losses = score::cross_entropy(&log_p, &classes)?;
             Some(Block::new(&known, device)?.mean(&losses)?)
         }

@@ -1,8 +1,9 @@
 //! libtorch's run time, see `csrc/runtime.cc`; and the kernels' instruction set.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
-use tch::Tensor;
+use tch::kind::Element;
+use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use super::{done, owned};
@@ -10,6 +11,13 @@ use crate::error::Result;
 
 unsafe extern "C" {
     fn camtl_set_grad(param: *mut C_tensor, grad: *const C_tensor) -> c_int;
+    fn camtl_upload(
+        out: *mut *mut C_tensor,
+        values: *const c_void,
+        count: i64,
+        dtype: c_int,
+        device: i64,
+    ) -> c_int;
     fn camtl_rng_state(out: *mut *mut C_tensor) -> c_int;
     fn camtl_set_rng_state(state: *const C_tensor) -> c_int;
     fn camtl_set_deterministic(on: c_int) -> c_int;
@@ -49,6 +57,30 @@ pub(crate) fn limit_isa(level: i32) {
 pub(crate) fn set_grad(param: &mut Tensor, grad: &Tensor) -> Result<()> {
     // SAFETY: both pointers are of live tensors.
     done(unsafe { camtl_set_grad(param.as_mut_ptr(), grad.as_ptr()) })
+}
+
+/// Numbers on a GPU, without waiting for it.
+pub(crate) fn upload<T: Element>(values: &[T], device: usize) -> Result<Tensor> {
+    // Numbers of `c10::ScalarType`.
+    let dtype = match T::KIND {
+        Kind::Int64 => 4,
+        Kind::Float => 6,
+        Kind::Double => 7,
+        Kind::Bool => 11,
+        _ => return Ok(Tensor::f_from_slice(values)?.f_to_device(Device::Cuda(device))?),
+    };
+    let mut out = std::ptr::null_mut();
+    // SAFETY: as many numbers of this type as the slice has; `out` is a valid place for one pointer.
+    done(unsafe {
+        camtl_upload(
+            &mut out,
+            values.as_ptr().cast(),
+            values.len() as i64,
+            dtype,
+            device as i64,
+        )
+    })?;
+    owned(out)
 }
 
 pub(crate) fn rng_state() -> Result<Tensor> {

@@ -8,6 +8,7 @@ use crate::attention::{Projections, Qkv, Queries};
 use crate::dropout::{Dropout, attention_dropout_mask};
 use crate::error::Result;
 use crate::packing::Packing;
+use crate::runtime::upload;
 
 /// Sequences whose padded length is the same.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl AttentionPlan {
             }
         }
         let device = packing.device();
-        let on_device = |values: &[i64]| Tensor::from_slice(values).f_to_device(device);
+        let on_device = |values: &[i64]| upload(values, device);
         let mut token_places =
             vec![0i64; usize::try_from(packing.num_tokens()).unwrap_or_default()];
         let nonempty: i64 = by_length.values().map(|members| members.len() as i64).sum();
@@ -95,7 +96,7 @@ impl AttentionPlan {
             }
             let count = members.len() as i64;
             let no_key = if no_key.contains(&true) {
-                let mask = Tensor::from_slice(&no_key).f_to_device(device)?;
+                let mask = upload(&no_key, device)?;
                 Some(mask.f_view([count, 1, 1, length])?)
             } else {
                 None

@@ -9,7 +9,7 @@ use camtl_data::sampler::{
 };
 use camtl_data::task::TaskKind;
 use camtl_model::{Gradients, StepModulation};
-use camtl_ops::grad_norm;
+use camtl_ops::{grad_norm, upload};
 use tch::Kind;
 
 use super::Trainer;
@@ -240,7 +240,7 @@ impl Trainer {
                     "the heads gave no loss although there are targets".to_owned(),
                 ));
             };
-            let weights = tch::Tensor::f_from_slice(&part.loss_weights)?.f_to_device(device)?;
+            let weights = upload(&part.loss_weights, device)?;
             loss.f_mul(&weights)?.f_sum(Kind::Float)?.f_backward()?;
             losses.extend(to_vec(&loss.f_detach()?)?);
         }
