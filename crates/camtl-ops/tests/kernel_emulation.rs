@@ -15,7 +15,7 @@ use std::{
 };
 
 use compile::Compiler;
-use planted::{PLANTED, Planted};
+use planted::PLANTED;
 
 fn kernels() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("csrc/cuda")
@@ -47,7 +47,8 @@ fn kernels_agree_with_float64_and_notice_planted_bugs() {
                     let Some((number, bug)) = queue.lock().unwrap().pop() else {
                         return;
                     };
-                    let tree = plant(&compiler, number, bug);
+                    let tree = compiler.scratch(&format!("tree-{number}"));
+                    compile::plant(&kernels(), &tree, bug.what, bug.file, bug.from, bug.to);
                     let object = compiler.unit(&tree, bug.unit);
                     // First, so that the linker takes its copy of a function that two units have.
                     let objects: Vec<PathBuf> = [&object]
@@ -77,30 +78,6 @@ fn kernels_agree_with_float64_and_notice_planted_bugs() {
         "planted bugs that no case noticed: {missed:#?}"
     );
     eprintln!("{} planted bugs noticed", PLANTED.len());
-}
-
-/// A copy of the kernels with the bug in it.
-fn plant(compiler: &Compiler, number: usize, bug: &Planted) -> PathBuf {
-    let folder = compiler.scratch(&format!("tree-{number}"));
-    let _ = fs::remove_dir_all(&folder);
-    for (path, text) in compile::read_tree(&kernels()) {
-        let text = if path == Path::new(bug.file) {
-            assert_eq!(
-                text.matches(bug.from).count(),
-                1,
-                "bug `{}`: its text must occur once in {}",
-                bug.what,
-                bug.file
-            );
-            text.replace(bug.from, bug.to)
-        } else {
-            text
-        };
-        let target = folder.join(path);
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::write(target, text).unwrap();
-    }
-    folder
 }
 
 /// Whether the quick cases of the group pass. A run that hangs does not.

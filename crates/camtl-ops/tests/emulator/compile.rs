@@ -102,8 +102,7 @@ impl Compiler {
         let glue = hash_of(&(
             headers(&read_tree(kernels)),
             read_tree(&kernels.join("plugin")),
-            fs::read_to_string(kernels.join("../gradient_view.h")).unwrap(),
-            fs::read_to_string(kernels.join("../operations.h")).unwrap(),
+            ABOVE.map(|header| fs::read_to_string(kernels.join("..").join(header)).unwrap()),
             read_tree(&self.emulator),
         ));
         let mut job = Job::new(self.emulator.join(file), kernels, glue);
@@ -205,6 +204,51 @@ impl Compiler {
             .arg(&partial));
         fs::rename(&partial, object).unwrap();
     }
+}
+
+/// A copy of the tree at `kernels` in `folder` with one bug: in `file`, the only occurrence of `from`
+/// becomes `to`.
+pub(crate) fn plant(kernels: &Path, folder: &Path, what: &str, file: &str, from: &str, to: &str) {
+    let _ = fs::remove_dir_all(folder);
+    for (path, text) in read_tree(kernels) {
+        let text = if path == Path::new(file) {
+            assert_eq!(
+                text.matches(from).count(),
+                1,
+                "bug `{what}`: its text must occur once in {file}"
+            );
+            text.replace(from, to)
+        } else {
+            text
+        };
+        let target = folder.join(path);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, text).unwrap();
+    }
+}
+
+/// Headers above the kernels' folder that the plugin's glue includes.
+const ABOVE: [&str; 2] = ["gradient_view.h", "operations.h"];
+
+/// [`plant`], with what the plugin's glue includes from above the tree.
+#[allow(dead_code)]
+pub(crate) fn plant_in_glue(
+    kernels: &Path,
+    folder: &Path,
+    what: &str,
+    file: &str,
+    from: &str,
+    to: &str,
+) -> PathBuf {
+    let tree = folder.join("cuda");
+    // No edit of the kernels, and one of the glue beside them.
+    plant(kernels, &tree, what, "", from, to);
+    let glue = "plugin";
+    plant(&kernels.join(glue), &tree.join(glue), what, file, from, to);
+    for header in ABOVE {
+        fs::copy(kernels.join("..").join(header), folder.join(header)).unwrap();
+    }
+    tree
 }
 
 /// The kernels' text is compiled as it is: `platform.cuh` comes from the emulator.
