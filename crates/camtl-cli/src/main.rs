@@ -19,6 +19,7 @@ mod request;
 mod request_lines;
 mod scores;
 mod server;
+mod several_runs;
 mod staged;
 mod table;
 mod trained;

@@ -119,7 +119,7 @@ impl Comparison {
         for (task, metrics, _, _) in &self.rows {
             for metric in metrics {
                 scores(format!("{task} {metric}"), &|result| {
-                    result.tasks.get(task)?.get(*metric).copied()
+                    result.runs.tasks.get(task)?.get(*metric).copied()
                 });
             }
         }
@@ -131,23 +131,25 @@ impl Comparison {
         figures("task σ", &|result| {
             result.task_sigma.map_or_else(|| "-".to_owned(), score)
         });
-        figures("updates", &|result| thousands(result.steps));
+        figures("updates", &|result| thousands(result.runs.steps));
         figures("gradient examples", &|result| {
-            thousands(result.gradient_examples)
+            thousands(result.runs.gradient_examples)
         });
         figures("scored examples", &|result| {
             thousands(result.scored_examples)
         });
         figures("distinct data used", &|result| {
-            percent(result.distinct_fraction)
+            percent(result.runs.distinct_fraction)
         });
-        figures("models", &|result| thousands(result.models));
-        figures("parameters", &|result| thousands(result.total_parameters));
+        figures("models", &|result| thousands(result.runs.models));
+        figures("parameters", &|result| {
+            thousands(result.runs.total_parameters)
+        });
         figures("trained parameters", &|result| {
-            thousands(result.trained_parameters)
+            thousands(result.runs.trained_parameters)
         });
         figures("trained per task", &|result| {
-            format!("{:.1} %", result.trained_per_task_percent)
+            format!("{:.1} %", result.runs.trained_per_task_percent)
         });
         figures("seconds", &|result| format!("{:.0}", result.seconds));
 

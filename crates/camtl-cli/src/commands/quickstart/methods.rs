@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
-use camtl_data::metrics::{ScoreTable, task_sigma};
+use camtl_data::metrics::task_sigma;
 use camtl_data::task::TaskSpec;
 use camtl_trainer::{Event, Outcome, RunConfig, Summary, Trainer, build_model, summary};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::plan::{Method, Plan};
 use super::suite::Suite;
 use super::{Halt, Places};
 use crate::progress::Progress;
+use crate::several_runs::SeveralRuns;
 use crate::trained;
 
 /// What one method came to.
@@ -23,28 +24,15 @@ pub(super) struct MethodResult {
     /// Which one.
     #[serde(skip)]
     pub(super) method: Method,
-    /// Metrics per task on the held-out split.
-    pub(super) tasks: ScoreTable,
+    /// Metrics on the held-out split, steps, data and parameters.
+    #[serde(flatten)]
+    pub(super) runs: SeveralRuns,
     /// Mean of the tasks' first metrics.
     pub(super) average: Option<f64>,
     /// Standard deviation over all metrics.
     pub(super) task_sigma: Option<f64>,
-    /// Updates, over all models.
-    pub(super) steps: u64,
-    /// Examples that gave a gradient, with repeats.
-    pub(super) gradient_examples: u64,
     /// Candidates that were scored on top.
     pub(super) scored_examples: u64,
-    /// Share of the training examples that gave a gradient at least once.
-    pub(super) distinct_fraction: f64,
-    /// Models that are needed to serve all tasks.
-    pub(super) models: u64,
-    /// Parameters of all of them.
-    pub(super) total_parameters: u64,
-    /// Trained parameters of all of them.
-    pub(super) trained_parameters: u64,
-    /// Trained parameters per task in percent of the plain encoder's.
-    pub(super) trained_per_task_percent: f64,
     /// Wall-clock time.
     pub(super) seconds: f64,
     /// The summary of the run, for a method with one.
@@ -75,23 +63,7 @@ fn train(
     stop: &AtomicBool,
 ) -> Result<MethodResult, Halt> {
     let started = Instant::now();
-    let mut result = MethodResult {
-        method,
-        tasks: ScoreTable::new(),
-        average: None,
-        task_sigma: None,
-        steps: 0,
-        gradient_examples: 0,
-        scored_examples: 0,
-        distinct_fraction: 0.0,
-        models: 0,
-        total_parameters: 0,
-        trained_parameters: 0,
-        trained_per_task_percent: 0.0,
-        seconds: 0.0,
-        summary: None,
-    };
-    let (mut distinct, mut size) = (0, 0);
+    let (mut summaries, mut scored_examples) = (Vec::new(), 0);
     // One run over all tasks, or one per task.
     let runs: Vec<(Vec<TaskDataset>, String, u64)> = match method {
         Method::CaMtl | Method::MultiTask => {
@@ -123,31 +95,20 @@ fn train(
             steps,
         );
         let (summary, scored) = one_run(config, datasets, places, &folder, quiet, stop)?;
-        result.steps += summary.steps;
-        result.scored_examples += scored;
-        result.models += 1;
-        result.total_parameters += summary.params.total;
-        result.trained_parameters += summary.params.trained;
-        // Per task of the suite: a run per task trains its own parameters for that task alone.
-        result.trained_per_task_percent += summary.params.trained_per_task_percent;
-        for task in summary.data.per_task.values() {
-            result.gradient_examples += task.selected;
-            distinct += task.distinct;
-            size += task.size;
-        }
-        result.tasks.extend(summary.tasks.clone());
-        result.summary = Some(summary);
+        scored_examples += scored;
+        summaries.push(summary);
     }
-    result.trained_per_task_percent /= result.models as f64;
-    result.distinct_fraction = distinct as f64 / size.max(1) as f64;
-    result.average = summary::average(
-        &result.tasks,
-        &suite.specs(),
-        camtl_data::metrics::GlueRule::Paper,
-    );
-    result.task_sigma = task_sigma(&result.tasks).ok();
-    result.seconds = started.elapsed().as_secs_f64();
-    Ok(result)
+    let runs = SeveralRuns::new(&summaries);
+    let rule = camtl_data::metrics::GlueRule::Paper;
+    Ok(MethodResult {
+        method,
+        average: summary::average(&runs.tasks, &suite.specs(), rule),
+        task_sigma: task_sigma(&runs.tasks).ok(),
+        runs,
+        scored_examples,
+        seconds: started.elapsed().as_secs_f64(),
+        summary: summaries.pop(),
+    })
 }
 
 /// One run of the trainer; its summary and how many candidates it scored.

@@ -6,22 +6,16 @@ use camtl_trainer::{Summary, summary};
 use serde::Serialize;
 
 use super::grid::{Paper, Row};
+use crate::several_runs::SeveralRuns;
 
 /// One row with one seed: one run, or one for each task.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct SeedOutcome {
     /// The seed.
     pub(super) seed: u64,
-    /// Metrics per task, as fractions.
-    pub(super) tasks: ScoreTable,
-    /// Share of the training examples that gave a gradient at least once.
-    pub(super) distinct_fraction: f64,
-    /// Updates, of all runs together.
-    pub(super) steps: u64,
-    /// Models that serve all tasks.
-    pub(super) models: usize,
-    /// Trained parameters per task in percent of the plain encoder's.
-    pub(super) trained_per_task_percent: f64,
+    /// Metrics, steps, data and parameters.
+    #[serde(flatten)]
+    pub(super) runs: SeveralRuns,
     /// The tasks, in order.
     #[serde(skip)]
     pub(super) specs: Vec<TaskSpec>,
@@ -30,29 +24,11 @@ pub(super) struct SeedOutcome {
 impl SeedOutcome {
     /// Puts runs over different tasks together.
     pub(super) fn new(seed: u64, runs: Vec<Summary>, specs: &[TaskSpec]) -> Self {
-        let models = runs.len();
-        let mut outcome = Self {
+        Self {
             seed,
-            tasks: ScoreTable::new(),
-            distinct_fraction: 0.0,
-            steps: 0,
-            models,
-            trained_per_task_percent: 0.0,
+            runs: SeveralRuns::new(&runs),
             specs: specs.to_vec(),
-        };
-        let (mut distinct, mut size) = (0, 0);
-        for run in runs {
-            outcome.steps += run.steps;
-            outcome.trained_per_task_percent +=
-                run.params.trained_per_task_percent / models.max(1) as f64;
-            for task in run.data.per_task.values() {
-                distinct += task.distinct;
-                size += task.size;
-            }
-            outcome.tasks.extend(run.tasks);
         }
-        outcome.distinct_fraction = distinct as f64 / size.max(1) as f64;
-        outcome
     }
 
     /// Average over those of the tasks that `wanted` names.
@@ -71,7 +47,7 @@ impl SeedOutcome {
     }
 
     fn scores_of(&self, wanted: &[String]) -> ScoreTable {
-        let mut scores = self.tasks.clone();
+        let mut scores = self.runs.tasks.clone();
         scores.retain(|task, _| wanted.contains(task));
         scores
     }
@@ -80,7 +56,7 @@ impl SeedOutcome {
     pub(super) fn score(&self, task: &str) -> Option<f64> {
         let spec = self.specs.iter().find(|spec| spec.name == task)?;
         let metric = spec.metrics.first()?.name();
-        self.tasks.get(task)?.get(metric).copied()
+        self.runs.tasks.get(task)?.get(metric).copied()
     }
 }
 
@@ -134,11 +110,10 @@ mod tests {
     fn row(averages: &[f64]) -> RowOutcome {
         let seed = |(seed, value): (usize, &f64)| SeedOutcome {
             seed: seed as u64,
-            tasks: ScoreTable::new(),
-            distinct_fraction: *value,
-            steps: 1,
-            models: 1,
-            trained_per_task_percent: 0.0,
+            runs: SeveralRuns {
+                distinct_fraction: *value,
+                ..SeveralRuns::default()
+            },
             specs: Vec::new(),
         };
         RowOutcome {
@@ -151,7 +126,7 @@ mod tests {
 
     #[test]
     fn seeds_have_a_mean_and_a_sample_deviation() {
-        let value = |outcome: &SeedOutcome| Some(outcome.distinct_fraction);
+        let value = |outcome: &SeedOutcome| Some(outcome.runs.distinct_fraction);
         assert_eq!(row(&[]).over_seeds(value), None);
         assert_eq!(row(&[0.5]).over_seeds(value), Some((0.5, None)));
         let (mean, spread) = row(&[1.0, 2.0, 4.0]).over_seeds(value).unwrap();

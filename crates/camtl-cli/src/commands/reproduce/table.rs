@@ -120,13 +120,13 @@ impl<'a> Report<'a> {
                 cited(row.paper.average),
                 spread(row.over_seeds(|seed| seed.task_sigma(&self.common))),
                 cited(row.paper.task_sigma),
-                spread(row.over_seeds(|seed| Some(seed.distinct_fraction))),
+                spread(row.over_seeds(|seed| Some(seed.runs.distinct_fraction))),
                 cited(row.paper.data),
                 last.map_or_else(
                     || "-".to_owned(),
-                    |seed| percent(seed.trained_per_task_percent / 100.0),
+                    |seed| percent(seed.runs.trained_per_task_percent / 100.0),
                 ),
-                last.map_or_else(|| "-".to_owned(), |seed| seed.models.to_string()),
+                last.map_or_else(|| "-".to_owned(), |seed| seed.runs.models.to_string()),
             ]);
         }
         for (name, paper) in &self.grid.cited {
