@@ -351,32 +351,49 @@ impl ParameterStore {
 
     /// The parameter called `name` for use in a forward pass, with gradient tracking.
     pub(crate) fn tracked(&self, name: &str) -> Result<Tensor, ModelError> {
-        let entry = self.entry(name)?;
-        let leaf = &self.leaves[entry.leaf];
-        if leaf.members == 1 {
-            return Ok(leaf.tensor.shallow_clone());
-        }
-        let rows = entry.shape.first().copied().unwrap_or(1);
-        Ok(leaf.tensor.f_narrow(0, entry.row, rows)?)
+        self.rows_at(self.position(name)?, |leaf| self.tracked_leaf(leaf))
     }
 
-    /// All rows of `block` in parameter order, with gradient tracking.
-    pub(crate) fn tracked_block(&self, block: Block) -> Result<Tensor, ModelError> {
+    fn tracked_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
+        Ok(self.leaves[at].tensor.shallow_clone())
+    }
+
+    /// The rows of the parameter at `at` in what `of` makes of its leaf; the whole if it has no others.
+    fn rows_at(
+        &self,
+        at: usize,
+        of: impl Fn(usize) -> Result<Tensor, ModelError>,
+    ) -> Result<Tensor, ModelError> {
+        let entry = &self.entries[at];
+        let leaf = of(entry.leaf)?;
+        if self.leaves[entry.leaf].members == 1 {
+            return Ok(leaf);
+        }
+        let rows = entry.shape.first().copied().unwrap_or(1);
+        Ok(leaf.f_narrow(0, entry.row, rows)?)
+    }
+
+    /// All rows of `block` in parameter order, in what `of` makes of its leaves.
+    fn rows_of_block(
+        &self,
+        block: Block,
+        of: impl Fn(usize) -> Result<Tensor, ModelError>,
+    ) -> Result<Tensor, ModelError> {
         let members = self
             .blocks
             .get(&block)
             .map(Vec::as_slice)
             .unwrap_or_default();
         if let Some(&first) = members.first() {
-            let leaf = &self.leaves[self.entries[first].leaf];
-            if leaf.members == members.len() {
-                return Ok(leaf.tensor.shallow_clone());
+            let leaf = self.entries[first].leaf;
+            if self.leaves[leaf].members == members.len() {
+                return of(leaf);
             }
         }
         // Some rows are trained and some frozen.
         let parts = members
             .iter()
-            .map(|&at| self.tracked(&self.entries[at].name))
+            .map(|&at| self.rows_at(at, &of))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Tensor::f_cat(&parts, 0)?)
     }
@@ -461,18 +478,18 @@ impl ParameterStore {
         }
     }
 
-    /// The weight and bias called `name`, for a forward pass; with `lowered`, also their copies as of
-    /// the last [`ParameterStore::lower`].
+    /// The weight and bias called `name`, for a forward pass with gradient tracking; with `lowered`,
+    /// also their copies as of the last [`ParameterStore::lower`].
     pub(crate) fn linear(&self, name: &str, lowered: bool) -> Result<LinearMap, ModelError> {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let copy = |name: &str| self.lowered_at(self.position(name)?);
+        let weight = self.position(&format!("{name}.weight"))?;
+        let bias = self.position(&format!("{name}.bias"))?;
+        let copy = |at| self.rows_at(at, |leaf| self.lowered_leaf(leaf));
         Ok(LinearMap {
-            weight: self.tracked(&weight)?,
-            bias: self.tracked(&bias)?,
-            lowered: match lowered {
-                true => Some((copy(&weight)?, copy(&bias)?)),
-                false => None,
-            },
+            weight: self.rows_at(weight, |leaf| self.tracked_leaf(leaf))?,
+            bias: self.rows_at(bias, |leaf| self.tracked_leaf(leaf))?,
+            lowered: lowered
+                .then(|| Ok::<_, ModelError>((copy(weight)?, copy(bias)?)))
+                .transpose()?,
         })
     }
 
@@ -483,40 +500,14 @@ impl ParameterStore {
         bias: Block,
         lowered: bool,
     ) -> Result<LinearMap, ModelError> {
+        let copy = |block| self.rows_of_block(block, |leaf| self.lowered_leaf(leaf));
         Ok(LinearMap {
-            weight: self.tracked_block(weight)?,
-            bias: self.tracked_block(bias)?,
-            lowered: match lowered {
-                true => Some((self.lowered_block(weight)?, self.lowered_block(bias)?)),
-                false => None,
-            },
+            weight: self.rows_of_block(weight, |leaf| self.tracked_leaf(leaf))?,
+            bias: self.rows_of_block(bias, |leaf| self.tracked_leaf(leaf))?,
+            lowered: lowered
+                .then(|| Ok::<_, ModelError>((copy(weight)?, copy(bias)?)))
+                .transpose()?,
         })
-    }
-
-    fn lowered_block(&self, block: Block) -> Result<Tensor, ModelError> {
-        let members = self
-            .blocks
-            .get(&block)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        if let Some(&first) = members.first() {
-            let leaf = self.entries[first].leaf;
-            if self.leaves[leaf].members == members.len() {
-                return self.lowered_leaf(leaf);
-            }
-        }
-        let parts = members
-            .iter()
-            .map(|&at| self.lowered_at(at))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Tensor::f_cat(&parts, 0)?)
-    }
-
-    fn lowered_at(&self, at: usize) -> Result<Tensor, ModelError> {
-        let entry = &self.entries[at];
-        let whole = self.lowered_leaf(entry.leaf)?;
-        let rows = entry.shape.first().copied().unwrap_or(1);
-        Ok(whole.f_narrow(0, entry.row, rows)?)
     }
 
     fn lowered_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
