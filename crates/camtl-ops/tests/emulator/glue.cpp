@@ -436,8 +436,8 @@ void heads_case() {
 
 // Products with the parameters themselves and with copies in bf16; gradients in tensors of
 // their own and added to a larger buffer, where nothing beside them may change.
-void linear_case() {
-  const int64_t n = 37, k = 24, m = 40;
+void linear_case(int64_t m) {
+  const int64_t n = 37, k = 24;
   for (const bool lower : {false, true}) {
     for (const bool flat : {false, true}) {
       Leaf x({n, k}, lower ? at::kBFloat16 : at::kFloat), w({m, k}, at::kFloat), b({m}, at::kFloat);
@@ -455,7 +455,7 @@ void linear_case() {
       const Tensor* const lowered[2] = {&w16, &b16};
       Tensor* out = nullptr;
       done(plugin::linear(&out, &x.tested, &w.tested, &b.tested, lower ? lowered : nullptr));
-      const std::string name = std::string("linear") + (lower ? ", bf16" : "") + (flat ? ", flat gradient" : "");
+      const std::string name = "linear to " + std::to_string(m) + (lower ? ", bf16" : "") + (flat ? ", flat gradient" : "");
       const double tolerance = lower ? 4e-3 : 1e-6;
       const Tensor got = owned(out), expected = at::linear(x.exact, w.exact, b.exact), dy = at::randn({n, m}).to(got.scalar_type());
       close(name.c_str(), got.detach(), expected.detach(), tolerance);
@@ -520,7 +520,8 @@ int main() {
   flat_case();
   dropout_case();
   heads_case();
-  linear_case();
+  linear_case(40);
+  linear_case(1);
   graph_case();
   optimiser_cases();
   return failures == 0 ? 0 : 1;

@@ -68,7 +68,11 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   }
 
   static void add_product(at::Tensor to, const at::Tensor& a, const at::Tensor& b) {
-    if (a.is_cuda() && a.scalar_type() != at::kFloat) {
+    if (to.size(0) == 1) {
+      // libtorch takes a single row for a bias that its product is to add, and stumbles over
+      // the factor's leading dimension.
+      to.add_(product(a, b));
+    } else if (a.is_cuda() && a.scalar_type() != at::kFloat) {
       at::addmm_out(to, to, a, b, at::kFloat);
     } else {
       to.addmm_(a.to(at::kFloat), b.to(at::kFloat));
