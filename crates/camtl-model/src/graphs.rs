@@ -40,7 +40,8 @@
 //! ```
 
 use camtl_ops::{
-    CaptureScope, CudaGraph, DropoutStream, IGNORED_CLASS, Packing, Targets, grad_norm, upload,
+    CaptureScope, CudaGraph, DropoutStream, IGNORED_CLASS, Packing, Targets, grad_norm, overwrite,
+    upload,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -159,9 +160,9 @@ impl Placed {
 
     fn assign(&mut self, other: &Placed) -> Result<(), ModelError> {
         self.input.assign(&other.input)?;
-        self.targets.classes.f_copy_(&other.targets.classes)?;
-        self.targets.scores.f_copy_(&other.targets.scores)?;
-        self.weights.f_copy_(&other.weights)?;
+        overwrite(&mut self.targets.classes, &other.targets.classes)?;
+        overwrite(&mut self.targets.scores, &other.targets.scores)?;
+        overwrite(&mut self.weights, &other.weights)?;
         Ok(())
     }
 
@@ -400,7 +401,7 @@ impl StepGraphs {
                 results
             }
             Some(at) => {
-                let fresh = Placed::new(&filled, &bucket, model, model.device())?;
+                let fresh = Placed::new(&filled, &bucket, model, Device::Cpu)?;
                 // Any graph lends the pool that all of them share.
                 let shared = self
                     .entries

@@ -14,7 +14,7 @@
 
 use std::rc::Rc;
 
-use camtl_ops::{Packing, upload};
+use camtl_ops::{Packing, overwrite, upload};
 use tch::Tensor;
 
 use crate::error::ModelError;
@@ -88,7 +88,7 @@ impl ModelInput {
         })?;
         self.packing.assign(&other.packing)?;
         first_tokens.assign(&other.first_tokens)?;
-        self.ids.f_copy_(&other.ids)?;
+        overwrite(&mut self.ids, &other.ids)?;
         self.max_position = other.max_position;
         Ok(())
     }

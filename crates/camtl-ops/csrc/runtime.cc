@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
 #include <cstring>
@@ -44,6 +45,22 @@ int camtl_upload(at::Tensor** out, const void* values, int64_t count, int dtype,
     const at::Tensor host = at::empty({count}, at::TensorOptions().dtype(type).pinned_memory(true));
     if (count > 0) std::memcpy(host.mutable_data_ptr(), values, host.nbytes());
     *out = new at::Tensor(host.to(at::Device(at::kCUDA, at::DeviceIndex(device)), /*non_blocking=*/true));
+  });
+}
+
+// to = from, in place; from host memory to a GPU as camtl_upload does it.
+int camtl_overwrite(at::Tensor* to, const at::Tensor* from) {
+  return camtl::guarded([&] {
+    // copy_ would stretch a single number.
+    TORCH_CHECK(to->sizes() == from->sizes(), "shape ", from->sizes(), " in the place of shape ", to->sizes());
+    const at::NoGradGuard no_grad;
+    if (to->is_cuda() && from->is_cpu()) {
+      const at::Tensor host = at::empty(from->sizes(), from->options().pinned_memory(true));
+      host.copy_(*from);
+      to->copy_(host, /*non_blocking=*/true);
+    } else {
+      to->copy_(*from);
+    }
   });
 }
 

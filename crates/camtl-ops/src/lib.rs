@@ -85,6 +85,6 @@ pub use layer_norm::cond_layer_norm;
 pub use linear::{Lowered, linear, linear_lowered};
 pub use packing::Packing;
 pub use runtime::{
-    AutocastGuard, deterministic, keep_freed_memory, num_threads, rng_state, set_deterministic,
-    set_grad_view, set_num_threads, set_rng_state, upload,
+    AutocastGuard, deterministic, keep_freed_memory, num_threads, overwrite, rng_state,
+    set_deterministic, set_grad_view, set_num_threads, set_rng_state, upload,
 };

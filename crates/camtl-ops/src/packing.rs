@@ -25,7 +25,7 @@ use tch::{Device, Tensor};
 use crate::cuda;
 use crate::error::{OpsError, Result};
 use crate::ffi::operations::{Layout, Operations};
-use crate::runtime::upload;
+use crate::runtime::{overwrite, upload};
 use crate::slow::attention::AttentionPlan;
 
 /// Layout of a packed batch, with the index tensors the operations need.
@@ -220,7 +220,7 @@ impl Packing {
         if let Some(bounds) = self.fixed {
             other.fits(bounds)?;
         }
-        self.index.f_copy_(&other.index)?;
+        overwrite(&mut self.index, &other.index)?;
         self.cu_seqlens.clone_from(&other.cu_seqlens);
         self.key_lengths.clone_from(&other.key_lengths);
         self.tasks.clone_from(&other.tasks);

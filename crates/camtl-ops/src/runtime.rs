@@ -76,6 +76,27 @@ pub fn upload<T: tch::kind::Element>(values: &[T], device: Device) -> Result<Ten
     }
 }
 
+/// Puts the numbers of `from` in the place of those of `to`, which keeps its address. From host
+/// memory to a GPU this does not wait, as [`upload`] does not.
+///
+/// # Errors
+/// [`OpsError::Libtorch`] if the shapes differ or the device refuses.
+///
+/// ```
+/// use camtl_ops::overwrite;
+/// use tch::Tensor;
+///
+/// let mut to = Tensor::from_slice(&[0i64, 0]);
+/// let view = to.shallow_clone();
+/// overwrite(&mut to, &Tensor::from_slice(&[3i64, 4]))?;
+/// assert_eq!(Vec::<i64>::try_from(view)?, [3, 4]);
+/// assert!(overwrite(&mut to, &Tensor::from_slice(&[1i64])).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn overwrite(to: &mut Tensor, from: &Tensor) -> Result<()> {
+    ffi::overwrite(to, from).map_err(|e| e.within("overwrite"))
+}
+
 /// State of libtorch's CPU generator, a tensor of bytes to store as it is.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ unsafe extern "C" {
         dtype: c_int,
         device: i64,
     ) -> c_int;
+    fn camtl_overwrite(to: *mut C_tensor, from: *const C_tensor) -> c_int;
     fn camtl_rng_state(out: *mut *mut C_tensor) -> c_int;
     fn camtl_set_rng_state(state: *const C_tensor) -> c_int;
     fn camtl_set_deterministic(on: c_int) -> c_int;
@@ -81,6 +82,11 @@ pub(crate) fn upload<T: Element>(values: &[T], device: usize) -> Result<Tensor> 
         )
     })?;
     owned(out)
+}
+
+pub(crate) fn overwrite(to: &mut Tensor, from: &Tensor) -> Result<()> {
+    // SAFETY: both pointers are of live tensors.
+    done(unsafe { camtl_overwrite(to.as_mut_ptr(), from.as_ptr()) })
 }
 
 pub(crate) fn rng_state() -> Result<Tensor> {
