@@ -12,6 +12,7 @@ const SHIM: &[&str] = &[
     "csrc/function_heads.cc",
     "csrc/function_linear.cc",
     "csrc/function_optimiser.cc",
+    "csrc/function_top_scores.cc",
 ];
 /// Kernels: plain C++ and OpenMP on raw pointers, compiled once per instruction
 /// set in a namespace of its own.

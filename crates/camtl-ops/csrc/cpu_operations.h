@@ -15,5 +15,6 @@ operation::Embedding embedding;
 operation::Heads heads;
 operation::AdamW adamw;
 operation::Norm norm;
+operation::TopScores top_scores;
 
 }  // namespace camtl::cpu

@@ -69,6 +69,9 @@ using AdamW = int(at::Tensor* param, const at::Tensor* grad, at::Tensor* exp_avg
 
 using Norm = int(at::Tensor** out, const at::Tensor* flat);
 
+// Indices (int64) of the `wanted` largest scores, falling, ties to the lower index, NaN last.
+using TopScores = int(at::Tensor** out, const at::Tensor* scores, int64_t wanted);
+
 }  // namespace operation
 
 struct Operations {
@@ -84,6 +87,7 @@ struct Operations {
   operation::Heads* heads;
   operation::AdamW* adamw;
   operation::Norm* norm;
+  operation::TopScores* top_scores;
 };
 
 }  // namespace camtl

@@ -213,37 +213,3 @@ pub(crate) fn for_flat(x: &Tensor) -> Result<Option<Plugin>> {
         Ok(None)
     }
 }
-
-/// Indices of the `wanted` largest of `scores` (`[n]`), falling, ties to the lower index,
-/// NaN last: `[wanted]` int64 on the same device.
-///
-/// # Errors
-/// [`OpsError`] if more are wanted than there are, or `scores` is not one-dimensional.
-///
-/// ```
-/// use camtl_ops::top_scores;
-/// use tch::Tensor;
-///
-/// let best = top_scores(&Tensor::from_slice(&[0.5f32, 2., f32::NAN, 2.]), 3)?;
-/// assert_eq!(Vec::<i64>::try_from(best)?, [1, 3, 0]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn top_scores(scores: &Tensor, wanted: i64) -> Result<Tensor> {
-    let op = "top_scores";
-    let [count] = scores.size()[..] else {
-        return Err(OpsError::shape(op, "scores", "[n]", scores));
-    };
-    if !(0..=count).contains(&wanted) {
-        return Err(OpsError::Value {
-            op,
-            message: format!("{wanted} of {count} scores wanted"),
-        });
-    }
-    if let Some(plugin) = for_flat(scores)? {
-        return plugin.top_scores(scores, wanted).map_err(|e| e.within(op));
-    }
-    // A stable sort keeps ties in the order of their indices.
-    let finite = scores.f_nan_to_num(f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY)?;
-    let (_, order) = finite.f_sort_stable(true, 0, true)?;
-    Ok(order.f_narrow(0, 0, wanted)?)
-}

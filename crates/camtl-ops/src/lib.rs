@@ -17,6 +17,7 @@
 //! | [`embed_norm_film`] | embeddings, layer norm, dropout, FiLM in one pass |
 //! | [`heads_entropy_loss`] | per-task logits, loss and entropy per sequence |
 //! | [`adamw_flat`] | AdamW over one flat buffer, with clipping |
+//! | [`top_scores`] | indices of the largest scores, ties to the lower |
 //!
 //! Each operation has its definition in [`slow`], a composition of libtorch
 //! operations. The default form is fused where it is built for the inputs at
@@ -66,12 +67,13 @@ mod linear;
 mod packing;
 mod runtime;
 pub mod slow;
+mod top_scores;
 
 pub use adamw::{AdamWForm, AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered};
 pub use attention::{Qkv, Queries, cond_attention};
 pub use band::band_bias;
 pub use clip::{clip_coefficient, grad_norm};
-pub use cuda::{open_cuda, top_scores};
+pub use cuda::open_cuda;
 pub use cuda_graph::{CaptureScope, CudaGraph};
 pub use dropout::{Dropout, DropoutStream, dropout_mask, token_dropout, token_dropout_mask};
 pub use embedding::{Embedding, embed_norm_film};
@@ -88,3 +90,4 @@ pub use runtime::{
     AutocastGuard, deterministic, keep_freed_memory, num_threads, overwrite, rng_state,
     set_deterministic, set_grad_view, set_num_threads, set_rng_state, upload,
 };
+pub use top_scores::top_scores;

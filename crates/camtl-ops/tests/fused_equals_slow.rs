@@ -195,6 +195,22 @@ proptest! {
         })?;
     }
 
+    /// Few distinct values, so that there are ties; a tenth is NaN.
+    #[test]
+    fn top_scores(values in prop::collection::vec(-4i8..5, 0..60), share in 0f64..=1.0, double: bool) {
+        let kind = if double { Kind::Double } else { Kind::Float };
+        let value = |v: &i8| match *v {
+            -4 => f64::NAN,
+            4 => f64::INFINITY,
+            -3 => f64::NEG_INFINITY,
+            v => f64::from(v) / 2.0,
+        };
+        let scores = Tensor::from_slice(&values.iter().map(value).collect::<Vec<_>>()).to_kind(kind);
+        let wanted = (values.len() as f64 * share) as i64;
+        let fused = camtl_ops::top_scores(&scores, wanted).unwrap();
+        prop_assert_eq!(fused, camtl_ops::slow::top_scores(&scores, wanted).unwrap());
+    }
+
     #[test]
     fn heads(
         of in prop::collection::vec(0usize..3, 1..20),

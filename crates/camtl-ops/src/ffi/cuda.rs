@@ -21,7 +21,7 @@ const RTLD_NOW: c_int = 2;
 const RTLD_GLOBAL: c_int = 0x100;
 
 /// `kTableVersion` of table.h.
-const TABLE_VERSION: u32 = 4;
+const TABLE_VERSION: u32 = 5;
 
 /// `Table` of table.h, field by field.
 #[repr(C)]
@@ -40,7 +40,6 @@ struct Table {
         *const DropoutArguments,
         *mut c_void,
     ) -> c_int,
-    top_scores: unsafe extern "C" fn(*mut *mut C_tensor, *const C_tensor, i64) -> c_int,
     graph_enter: unsafe extern "C" fn(i64) -> c_int,
     graph_leave: unsafe extern "C" fn() -> c_int,
     graph_begin: unsafe extern "C" fn(*mut *mut c_void, i64, *mut c_void) -> c_int,
@@ -168,13 +167,6 @@ impl Plugin {
         self.operations().tensor(|out| unsafe {
             (self.table.dropout)(out, x.as_ptr(), &dropout, layout.pointer)
         })
-    }
-
-    /// Indices of the largest scores.
-    pub(crate) fn top_scores(&self, scores: &Tensor, wanted: i64) -> Result<Tensor> {
-        // SAFETY: all pointers are of live objects.
-        self.operations()
-            .tensor(|out| unsafe { (self.table.top_scores)(out, scores.as_ptr(), wanted) })
     }
 
     /// `to` takes over the contents of a layout of the same sizes, at the places they have.

@@ -123,6 +123,7 @@ pub(super) struct Table {
         i64,
     ) -> c_int,
     norm: unsafe extern "C" fn(Out, In) -> c_int,
+    top_scores: unsafe extern "C" fn(Out, In, i64) -> c_int,
 }
 
 unsafe extern "C" {
@@ -391,6 +392,12 @@ impl Operations {
     pub(crate) fn norm(self, flat: &Tensor) -> Result<Tensor> {
         // SAFETY: as in `film`.
         self.tensor(|out| unsafe { (self.table.norm)(out, flat.as_ptr()) })
+    }
+
+    /// Indices of the largest scores.
+    pub(crate) fn top_scores(self, scores: &Tensor, wanted: i64) -> Result<Tensor> {
+        // SAFETY: as in `film`.
+        self.tensor(|out| unsafe { (self.table.top_scores)(out, scores.as_ptr(), wanted) })
     }
 }
 

@@ -22,8 +22,10 @@ pub(crate) mod adamw;
 pub(crate) mod attention;
 mod heads;
 mod rows;
+mod top_scores;
 
 pub use adamw::adamw_flat;
 pub use attention::cond_attention;
 pub use heads::heads_entropy_loss;
 pub use rows::{band_bias, cond_layer_norm, embed_norm_film, film, gelu_bias};
+pub use top_scores::top_scores;

@@ -12,7 +12,7 @@
 namespace camtl::plugin {
 
 // Raised whenever the table changes: a plugin of another build is refused, not misread.
-constexpr uint32_t kTableVersion = 4;
+constexpr uint32_t kTableVersion = 5;
 
 struct Table {
   uint32_t version;
@@ -26,10 +26,8 @@ struct Table {
   int (*autocast)();
   // Copies `from` into `to`, of the same sizes.
   int (*layout_assign)(void* to, void* from);
-  // For what the CPU's masks and libtorch's sort do on the CPU.
+  // The CPU multiplies by a mask.
   int (*dropout)(at::Tensor** out, const at::Tensor* x, const DropoutArguments* dropout, void* layout);
-  // Indices (int64) of the `wanted` largest scores, falling, ties to the lower index.
-  int (*top_scores)(at::Tensor** out, const at::Tensor* scores, int64_t wanted);
   // Captured graphs, see plugin/graph.cc. graph_enter and graph_leave put this thread on the stream that graphs are
   // captured on, and back. graph_begin starts a capture there; `shared` (null, or another graph) lends its memory.
   int (*graph_enter)(int64_t device);
@@ -53,10 +51,10 @@ operation::Embedding embedding;
 operation::Heads heads;
 operation::AdamW adamw;
 operation::Norm norm;
+operation::TopScores top_scores;
 int autocast();
 int layout_assign(void* to, void* from);
 int dropout(at::Tensor** out, const at::Tensor* x, const DropoutArguments* dropout, void* layout);
-int top_scores(at::Tensor** out, const at::Tensor* scores, int64_t wanted);
 int graph_enter(int64_t device);
 int graph_leave();
 int graph_begin(void** out, int64_t device, void* shared);
