@@ -21,12 +21,17 @@ unsafe extern "C" {
 
 /// Turns a return code of the shim into a result.
 fn done(code: c_int) -> Result<()> {
+    result_of(code, camtl_last_error)
+}
+
+/// Turns a return code into a result; `last_error` gives this thread's error text.
+fn result_of(code: c_int, last_error: unsafe extern "C" fn() -> *const c_char) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
     // SAFETY: the pointer is to this thread's error text, which lives as long as
     // the thread and changes only in a failing call on this thread.
-    let text = unsafe { CStr::from_ptr(camtl_last_error()) }
+    let text = unsafe { CStr::from_ptr(last_error()) }
         .to_string_lossy()
         .into_owned();
     Err(OpsError::Libtorch {

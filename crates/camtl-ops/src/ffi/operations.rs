@@ -4,16 +4,16 @@
 //! Arguments have been checked by the public operations: shapes, devices and that all
 //! floating-point tensors are of one of the supported types.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::owned;
+use super::{owned, result_of};
 use crate::adamw::{AdamWForm, AdamWOptions, AdamWState};
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
-use crate::error::{OpsError, Result, first_line};
+use crate::error::Result;
 use crate::heads::Head;
 
 type Out = *mut *mut C_tensor;
@@ -162,18 +162,7 @@ impl Operations {
 
     /// Turns a return code into a result.
     pub(super) fn done(self, code: c_int) -> Result<()> {
-        if code == 0 {
-            return Ok(());
-        }
-        // SAFETY: this thread's error text, which lives as long as the thread and changes only in a
-        // failing call on this thread.
-        let text = unsafe { CStr::from_ptr((self.table.last_error)()) }
-            .to_string_lossy()
-            .into_owned();
-        Err(OpsError::Libtorch {
-            op: "",
-            message: first_line(&text),
-        })
+        result_of(code, self.table.last_error)
     }
 
     pub(super) fn tensor(self, call: impl FnOnce(Out) -> c_int) -> Result<Tensor> {
