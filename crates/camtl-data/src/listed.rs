@@ -20,7 +20,7 @@ macro_rules! listed {
 
         impl $Name {
             /// All of them, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$Variant),+];
+            $vis const ALL: &'static [Self] = &[$(Self::$Variant),+];
             /// How task files spell them, in the same order.
             pub(crate) const SPELLINGS: &'static [&'static str] = &[$($module::$DEFINITION.spelling),+];
 

@@ -17,8 +17,13 @@ pub(crate) struct Metric {
     /// What it compares; of several, the first that a task provides counts.
     pub(crate) compares: &'static [Compares],
     /// What is wrong with a task's labels, if the metric wants special ones.
-    pub(crate) labels_problem: Option<fn(&[String]) -> Option<String>>,
+    pub(crate) labels_problem: Option<LabelsProblem>,
 }
+
+type LabelsProblem = fn(&[String]) -> Option<String>;
+
+/// Tags by sentence.
+type Sentences<'a> = &'a [Vec<&'a str>];
 
 /// What a metric compares, and how. Predictions come first; there is at least one, and as many as references.
 #[derive(Clone, Copy)]
@@ -34,7 +39,7 @@ pub(crate) enum Compares {
     /// See [`Evidence::Judgements`].
     Judgements(fn(&MultiRcScores) -> f64),
     /// See [`Evidence::Tags`].
-    Tags(fn(&[Vec<&str>], &[Vec<&str>]) -> Result<f64, MetricError>),
+    Tags(fn(Sentences<'_>, Sentences<'_>) -> Result<f64, MetricError>),
     /// See [`Evidence::Rows`].
     Rows(fn(&Job<'_>) -> Result<f64, AnswerError>),
 }
