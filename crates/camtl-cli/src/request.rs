@@ -13,8 +13,8 @@
 //! ```
 
 use camtl_data::reader::{Details, Example, Mention, TextSide};
-use camtl_data::suggest::nearest;
 use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_files::nearest;
 use serde_json::{Map, Value};
 
 /// The keys that requests have.

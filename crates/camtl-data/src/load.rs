@@ -11,9 +11,9 @@ use crate::encoded::{EncodedSplit, TaskDataset};
 use crate::error::DataError;
 use crate::reader::{parse_split, read_bytes};
 use crate::source::{Rows, Source, SourceFile};
-use crate::suggest::nearest;
 use crate::task::{SplitLayout, TaskSpec};
 use crate::tokenize::TextTokenizer;
+use camtl_files::nearest;
 
 /// What [`load_task`] reads, and where it keeps the result.
 #[derive(Clone, Debug, PartialEq, Eq)]

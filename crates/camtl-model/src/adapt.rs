@@ -33,12 +33,13 @@ use std::collections::BTreeSet;
 
 use tch::{Tensor, no_grad};
 
-use crate::error::{ModelError, nearest};
+use crate::error::ModelError;
 use crate::freeze::Freeze;
 use crate::heads::TaskHead;
 use crate::init;
 use crate::layout::{Module, parameter_specs};
 use crate::model::{Model, ModelConfig};
+use camtl_files::did_you_mean;
 
 const TASK_EMBEDDINGS: &str = "bert.task_type_embeddings.weight";
 
@@ -216,7 +217,7 @@ impl Model {
                     format!(
                         "the model has no task `{name}`; it has {}{}",
                         names().collect::<Vec<_>>().join(", "),
-                        nearest(name, names())
+                        did_you_mean(name, names())
                     ),
                 ))
             }

@@ -32,10 +32,11 @@ use std::collections::BTreeMap;
 use camtl_ops::{AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered, set_grad_view};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::error::{ModelError, nearest};
+use crate::error::ModelError;
 use crate::init;
 use crate::layout::{Block, Module, ParameterSpec};
 use crate::lowered::{LinearMap, LoweredCopies};
+use camtl_files::did_you_mean;
 
 /// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
 const ALIGNMENT: i64 = camtl_ops::RANGE_ALIGNMENT;
@@ -345,7 +346,7 @@ impl ParameterStore {
             .copied()
             .ok_or_else(|| ModelError::UnknownParameter {
                 name: name.to_string(),
-                hint: nearest(name, self.index.keys().map(String::as_str)),
+                hint: did_you_mean(name, self.index.keys().map(String::as_str)),
             })
     }
 

@@ -21,7 +21,6 @@ mod answer;
 pub mod checkpoint;
 pub mod config;
 mod device;
-mod durable;
 mod error;
 pub mod evaluate;
 pub mod event;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::csv_records::CsvRecords;
 use super::rows::{LabelUse, RawRow, Source};
 use crate::error::{RowError, RowProblem};
-use crate::suggest::nearest;
 use crate::task::{Column, FileFormat};
+use camtl_files::nearest;
 
 /// A row before its columns are looked at: its first line, and its cells.
 pub(super) type Record<'a> = (u64, Result<Vec<Cow<'a, str>>, RowProblem>);

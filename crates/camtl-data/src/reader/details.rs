@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::example::{Details, Mention, TextSide};
 use super::rows::RawRow;
 use crate::error::RowProblem;
-use crate::suggest::nearest;
 use crate::task::{Fields, MentionColumns};
+use camtl_files::nearest;
 
 /// A problem with the column it lies in.
 type Misplaced = (String, RowProblem);

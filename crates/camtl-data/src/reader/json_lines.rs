@@ -8,8 +8,8 @@ use super::delimited::lines;
 use super::json_value::{parse_object, plain, type_name};
 use super::rows::{LabelUse, RawRow, Source};
 use crate::error::{RowError, RowProblem};
-use crate::suggest::nearest;
 use crate::task::Column;
+use camtl_files::nearest;
 
 /// Calls `each` with every object, in order, until it refuses one. Blank lines are no rows.
 pub(super) fn for_each_row(

@@ -11,7 +11,7 @@ use super::delimited::lines;
 use super::json_value::{parse_object, plain, type_name};
 use super::rows::{LabelUse, RawRow, Source};
 use crate::error::{RowError, RowProblem};
-use crate::suggest::nearest;
+use camtl_files::nearest;
 
 /// A label, and where it stands for messages.
 type PlacedLabel = (Cow<'static, str>, String);

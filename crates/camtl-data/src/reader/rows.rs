@@ -7,8 +7,8 @@ use super::{
     squad,
 };
 use crate::error::{DataError, RowError, RowProblem};
-use crate::suggest::nearest;
 use crate::task::{FileFormat, MalformedRows, SplitLayout, TaskKind, TaskSpec};
+use camtl_files::nearest;
 
 /// What is read, and how.
 pub(super) struct Source<'a> {
