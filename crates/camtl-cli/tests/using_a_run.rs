@@ -237,7 +237,14 @@ fn outputs_stay_what_they_are(dir: &Dir) {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
     let predict = |output: &str| {
         dir.run([
-            "predict", "runs/first", "--task", "mood", "--input", "one.txt", "--output", output,
+            "predict",
+            "runs/first",
+            "--task",
+            "mood",
+            "--input",
+            "one.txt",
+            "--output",
+            output,
         ])
     };
     dir.write("one.txt", "river\n");
@@ -245,14 +252,18 @@ fn outputs_stay_what_they_are(dir: &Dir) {
     let secret = dir.path("secret.tsv");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     symlink("secret.tsv", dir.path("link.tsv")).unwrap();
-    predict("link.tsv").ok();
-    assert!(std::fs::symlink_metadata(dir.path("link.tsv")).unwrap().is_symlink());
+    predict("link.tsv").success();
+    assert!(
+        std::fs::symlink_metadata(dir.path("link.tsv"))
+            .unwrap()
+            .is_symlink()
+    );
     assert_eq!(dir.read("secret.tsv").lines().count(), 2);
     let rights = std::fs::metadata(&secret).unwrap().permissions().mode();
     assert_eq!(rights & 0o777, 0o600);
 
     symlink("/dev/null", dir.path("null")).unwrap();
-    predict("null").ok();
+    predict("null").success();
     let null = std::fs::metadata("/dev/null").unwrap();
     assert!(null.file_type().is_char_device());
 
