@@ -56,6 +56,7 @@ mod cache;
 pub mod check;
 pub mod encoded;
 pub mod error;
+mod listed;
 pub mod load;
 pub mod metrics;
 pub mod random;

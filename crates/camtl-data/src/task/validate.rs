@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Component;
 
 use super::{Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec};
-use crate::metrics::MetricKind;
-use crate::metrics::entities::entities;
+use crate::metrics::{Evidence, MetricKind};
 use crate::reader::TextSide;
 use crate::suggest::one_of;
 
@@ -107,23 +106,7 @@ impl TaskSpec {
                 return Some(format!("`labels` names `{label}` twice"));
             }
         }
-        let of_splits = self
-            .files
-            .values()
-            .filter_map(|split| split.metrics.as_ref());
-        let mut metrics = self.metrics.iter().chain(of_splits.flatten());
-        if !metrics.any(|metric| *metric == MetricKind::EntityF1) {
-            return None;
-        }
-        if labels[0] != "O" {
-            return Some(format!(
-                "`labels` begins with `{}`; the tags of entities begin with `O`, which words cut off by truncation count as",
-                labels[0]
-            ));
-        }
-        entities(labels).err().map(|_| {
-            "`labels` holds a tag that is not of the BIO scheme; entities are tagged `O`, `B-TYPE` and `I-TYPE`".to_owned()
-        })
+        None
     }
 
     /// Metrics against the kind, and against a format of the files.
@@ -134,28 +117,21 @@ impl TaskSpec {
                     .to_owned(),
             );
         }
-        let fitting = || {
-            one_of(
-                MetricKind::ALL
-                    .iter()
-                    .filter(|metric| metric.fits(&self.kind, format))
-                    .map(|metric| metric.name()),
-            )
-        };
+        let provided = Evidence::of(&self.kind, format);
+        let fits = |metric: MetricKind| metric.definition().comparison(&provided).is_some();
         let mut seen = BTreeSet::new();
         for metric in metrics {
-            if !metric.fits(&self.kind, format) {
+            if !fits(*metric) {
+                let fitting = MetricKind::ALL.iter().filter(|metric| fits(**metric));
                 return Some(format!(
                     "metric `{metric}` does not fit {}; use {}",
                     self.kind.name(),
-                    fitting()
+                    one_of(fitting.map(|metric| metric.name()))
                 ));
             }
-            if *metric == MetricKind::F1 && self.kind.num_outputs() != 2 {
-                return Some(format!(
-                    "metric `f1` is that of the second of two labels, but the task has {}; use `macro-f1`",
-                    self.kind.num_outputs()
-                ));
+            let labels_problem = metric.definition().labels_problem;
+            if let Some(problem) = labels_problem.and_then(|find| find(self.kind.labels())) {
+                return Some(problem);
             }
             if !seen.insert(*metric) {
                 return Some(format!("`metrics` names `{metric}` twice"));
