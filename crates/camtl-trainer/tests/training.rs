@@ -5,8 +5,8 @@ mod support;
 use camtl_data::answers::Answer;
 use camtl_data::batch::{BatchItem, LossReduction};
 use camtl_data::sampler::{
-    Annealed, MtUncertainty, Proportional, RegressionUncertainty, SamplerConfig, ShuffledMix,
-    SquareRoot, Temperature, UncertaintyForm, Uniform,
+    Annealed, MtUncertainty, PooledUncertainty, Proportional, RegressionUncertainty, SamplerConfig,
+    ShuffledMix, SquareRoot, Temperature, UncertaintyForm, Uniform,
 };
 use camtl_data::{EncodedSplit, Label};
 use camtl_model::{MethodConfig, Preset, Variant};
