@@ -91,11 +91,7 @@ impl Evidence {
             TaskKind::Regression { .. } => vec![Self::Scores],
             TaskKind::Span { .. } => vec![Self::Answers],
         };
-        provided.extend(match format {
-            FileFormat::MultiRc => Some(Self::Judgements),
-            FileFormat::Record => Some(Self::Answers),
-            _ => None,
-        });
+        provided.extend(format.definition().evidence);
         provided
     }
 }
