@@ -76,8 +76,8 @@ pub use layout::Module;
 pub use manifest::Manifest;
 pub use method::{
     AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
-    FrozenAttentionGenerators, GeneratorInit, LayerNormModulation, MethodConfig, MethodOptions,
-    Preset, Variant,
+    FrozenAttentionGenerators, GeneratorInit, HeadBiasInit, LayerNormModulation, MethodConfig,
+    MethodOptions, Preset, TaskVectorInit, Variant,
 };
 pub use model::{Model, ModelConfig, Output};
 pub use modulation::{Film, Modulation, NormRows};
