@@ -61,6 +61,7 @@ impl Progress {
         match event {
             Event::RunStarted {
                 device,
+                device_reason,
                 threads,
                 tasks,
                 total_steps,
@@ -70,6 +71,10 @@ impl Progress {
                 ..
             } => {
                 self.total_steps = *total_steps;
+                let device = match device_reason {
+                    Some(reason) => format!("{device} ({reason})"),
+                    None => device.clone(),
+                };
                 let sizes: Vec<String> = tasks
                     .iter()
                     .map(|task| format!("{} {}", task.name, thousands(task.train_examples as u64)))

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use camtl_data::encoded::TaskDataset;
 use camtl_data::task::TaskSpec;
 use camtl_data::tokenize::TextTokenizer;
-use camtl_data::{LoadOptions, load_task};
 use camtl_model::Model;
 use camtl_trainer::run_folder::{CONFIG_FILE, MODEL_FILE, SUMMARY_FILE};
+use camtl_trainer::setup::load_splits;
 use camtl_trainer::{Precision, RunConfig, Summary, TrainError, resolve_device};
 
 use crate::cli::{self, WeightsArgs};
@@ -133,18 +133,14 @@ impl TrainedRun {
     pub(crate) fn load(
         &self,
         task: usize,
-        splits: Vec<String>,
+        splits: &[String],
         data_dir: Option<&Path>,
     ) -> Result<TaskDataset, Failure> {
-        let cache = &self.config.data.cache_dir;
-        let options = LoadOptions {
-            data_dir: data_dir.unwrap_or(&self.config.data.dir).to_path_buf(),
-            cache_dir: (!cache.as_os_str().is_empty()).then(|| cache.clone()),
-            max_length: self.config.data.max_length,
-            splits,
-            limit: None,
-        };
-        load_task(&self.specs[task], &self.tokenizer, &options).map_err(|error| {
+        let mut config = self.config.clone();
+        if let Some(dir) = data_dir {
+            config.data.dir = dir.to_path_buf();
+        }
+        load_splits(&config, &self.specs[task], &self.tokenizer, splits).map_err(|error| {
             Failure::work(error).hint(
                 "the data folder is data.dir of the run's config.toml; --data-dir names another",
             )

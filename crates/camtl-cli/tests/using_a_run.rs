@@ -122,6 +122,29 @@ fn predict_gives_on_a_thousand_lines_the_labels_that_eval_counts() {
 }
 
 #[test]
+fn eval_counts_what_the_run_held_out() {
+    let dir = Dir::with_project();
+    dir.train(&[
+        "--set",
+        "train.max_steps=4",
+        "--set",
+        "data.holdout_fraction=0.25",
+        "--set",
+        "eval.splits=[\"holdout\"]",
+    ]);
+    let summary = json(&dir.read("runs/first/summary.json"));
+    assert_eq!(summary["data"]["per_task"]["mood"]["size"], 120);
+    let eval = ["eval", "runs/first", "--json", "--split"];
+    let report = json(&dir.run(eval.iter().chain(&["holdout"])).success().stdout);
+    assert_eq!(report["examples"]["mood"], 40);
+    assert_eq!(report["tasks"], summary["tasks"]);
+    assert_eq!(report["average"], summary["average"]);
+    // The development sets are as they were.
+    let report = json(&dir.run(eval.iter().chain(&["dev"])).success().stdout);
+    assert_eq!(report["examples"]["mood"], 90);
+}
+
+#[test]
 fn predict_takes_pairs_and_scores_and_names_bad_lines() {
     let dir = Dir::with_project();
     dir.train(&["--set", "train.max_steps=4"]);

@@ -76,6 +76,7 @@ pub use load::{LoadOptions, load_task};
 pub use metrics::{MetricError, MetricKind, Predictions, References};
 pub use random::{Stream, StreamState, derive_seed};
 pub use reader::{Details, Example, Label, ReadReport, read_lines, read_split};
+pub use sample::HOLDOUT;
 pub use sampler::{
     DataUsage, ExampleRef, Sampler, SamplerConfig, SamplerError, Scorer, Selection, TaskInfo,
     build_sampler,

@@ -477,10 +477,17 @@ impl TaskSpec {
         })
     }
 
-    /// The task as one of its splits is scored: with the split's own metrics and format where it has some.
+    /// The task as one of its splits is scored: with the split's own metrics and format where it has some. A part that is
+    /// held out of the training split ([`HOLDOUT`](crate::HOLDOUT)) is scored as that.
     #[must_use]
     pub fn of_split(&self, split: &str) -> Cow<'_, Self> {
-        let Some(source) = self.files.get(split) else {
+        let held_out = (split == crate::HOLDOUT).then_some("train");
+        let named = [Some(split), held_out];
+        let Some(source) = named
+            .into_iter()
+            .flatten()
+            .find_map(|split| self.files.get(split))
+        else {
             return Cow::Borrowed(self);
         };
         if source.metrics.is_none() && source.format.is_none() {

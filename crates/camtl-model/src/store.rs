@@ -37,8 +37,8 @@ use crate::init;
 use crate::layout::{Block, Module, ParameterSpec};
 use crate::lowered::{LinearMap, LoweredCopies};
 
-/// Leaves start on multiples of this many numbers (64 bytes).
-const ALIGNMENT: i64 = 16;
+/// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
+const ALIGNMENT: i64 = camtl_ops::RANGE_ALIGNMENT;
 
 /// One parameter of the store.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@
 //!
 //! The second is the `AdamW` of transformers 2.11, which the released CA-MTL code
 //! uses: it adds epsilon before the bias correction and decays after the update.
+//! `lr` may differ by range of the buffer ([`AdamWOptions::lr_scales`]).
 //!
 //! ```
 //! use camtl_ops::{AdamWOptions, AdamWState, adamw_flat};
@@ -57,9 +58,16 @@ pub struct AdamWOptions {
     pub weight_decay: f64,
     /// Ranges of the buffer that decay, ascending and apart; `None` for all of it.
     pub decay: Option<Vec<Range<i64>>>,
+    /// Ranges of the buffer whose learning rate is `lr` times a factor, ascending and apart; elsewhere
+    /// it is `lr`. Their ends are multiples of [`RANGE_ALIGNMENT`], or the buffer's own.
+    pub lr_scales: Vec<(Range<i64>, f64)>,
     /// Formula.
     pub form: AdamWForm,
 }
+
+/// What the ends of [`AdamWOptions::lr_scales`]' ranges are multiples of: kernels read so many numbers
+/// at once.
+pub const RANGE_ALIGNMENT: i64 = 16;
 
 impl Default for AdamWOptions {
     /// lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no decay, torch's formula.
@@ -71,6 +79,7 @@ impl Default for AdamWOptions {
             eps: 1e-8,
             weight_decay: 0.0,
             decay: None,
+            lr_scales: Vec::new(),
             form: AdamWForm::Torch,
         }
     }
@@ -121,12 +130,84 @@ pub fn adamw_flat(
 ) -> Result<()> {
     let op = "adamw_flat";
     check_arguments(op, state, param, grad, options, clip)?;
-    if let Some(kernels) = fused::kernels(param, [Some(grad)], cuda::for_flat)? {
-        return kernels
-            .adamw(state, param, grad, options, None, clip)
-            .map_err(|e| e.within(op));
+    match fused::kernels(param, [Some(grad)], cuda::for_flat)? {
+        Some(kernels) => by_rate(state, param, None, grad, options, |piece, options| {
+            let (state, param, grad) = (&mut piece.state, &mut piece.param, &piece.grad);
+            kernels.adamw(state, param, grad, options, None, clip)
+        }),
+        None => slow::adamw_flat(state, param, grad, options, clip),
     }
-    slow::adamw_flat(state, param, grad, options, clip).map_err(|e| e.within(op))
+    .map_err(|e| e.within(op))
+}
+
+/// A stretch of the buffers that has one learning rate.
+pub(crate) struct Piece {
+    pub(crate) state: AdamWState,
+    pub(crate) param: Tensor,
+    pub(crate) lowered: Option<Tensor>,
+    pub(crate) grad: Tensor,
+}
+
+/// Calls `update` with the whole buffers, or with every stretch of them that has its own learning rate and
+/// that learning rate. Counts the step.
+pub(crate) fn by_rate(
+    state: &mut AdamWState,
+    param: &Tensor,
+    lowered: Option<&Tensor>,
+    grad: &Tensor,
+    options: &AdamWOptions,
+    mut update: impl FnMut(&mut Piece, &AdamWOptions) -> Result<()>,
+) -> Result<()> {
+    for (stretch, scale) in stretches(&options.lr_scales, param.size1()?) {
+        let part = |tensor: &Tensor| {
+            tch::no_grad(|| tensor.f_narrow(0, stretch.start, stretch.end - stretch.start))
+        };
+        let mut piece = Piece {
+            state: AdamWState {
+                exp_avg: part(&state.exp_avg)?,
+                exp_avg_sq: part(&state.exp_avg_sq)?,
+                step: state.step,
+            },
+            param: part(param)?,
+            lowered: lowered.map(part).transpose()?,
+            grad: part(grad)?,
+        };
+        let decay = options.decay.as_ref().map(|ranges| {
+            let inside = ranges.iter().map(|range| {
+                range.start.max(stretch.start) - stretch.start
+                    ..range.end.min(stretch.end) - stretch.start
+            });
+            inside.filter(|range| range.start < range.end).collect()
+        });
+        let options = AdamWOptions {
+            lr: options.lr * scale,
+            decay,
+            lr_scales: Vec::new(),
+            ..*options
+        };
+        update(&mut piece, &options)?;
+    }
+    state.step += 1;
+    Ok(())
+}
+
+/// `0..n` cut where the learning rate changes, with its factor. Neighbours of one factor are one stretch,
+/// so that factors of 1 cut nothing.
+fn stretches(scales: &[(Range<i64>, f64)], n: i64) -> Vec<(Range<i64>, f64)> {
+    let mut all: Vec<(Range<i64>, f64)> = Vec::new();
+    let mut add = |range: Range<i64>, scale: f64| match all.last_mut() {
+        _ if range.is_empty() => {}
+        Some((last, same)) if *same == scale => last.end = range.end,
+        _ => all.push((range, scale)),
+    };
+    let mut at = 0;
+    for (range, scale) in scales {
+        add(at..range.start, 1.0);
+        add(range.clone(), *scale);
+        at = range.end;
+    }
+    add(at..n, 1.0);
+    all
 }
 
 /// [`adamw_flat`] that writes the new parameters to `lowered` as well, rounded to bfloat16.
@@ -168,10 +249,21 @@ pub fn adamw_flat_lowered(
         });
     }
     if let Some(plugin) = cuda::for_flat(param)? {
-        return plugin
-            .operations()
-            .adamw(state, param, grad, options, Some(lowered), clip)
-            .map_err(|e| e.within(op));
+        return by_rate(
+            state,
+            param,
+            Some(lowered),
+            grad,
+            options,
+            |piece, options| {
+                let (state, param, grad) = (&mut piece.state, &mut piece.param, &piece.grad);
+                let lowered = piece.lowered.as_mut();
+                plugin
+                    .operations()
+                    .adamw(state, param, grad, options, lowered, clip)
+            },
+        )
+        .map_err(|e| e.within(op));
     }
     adamw_flat(state, param, grad, options, clip)?;
     tch::no_grad(|| lowered.f_copy_(param))?;
@@ -245,6 +337,29 @@ fn check_arguments(
                 "{name} = {value} is not a finite number of 0 or more"
             ));
         }
+    }
+    let mut end = 0;
+    for (range, scale) in &options.lr_scales {
+        let aligned = |at: i64| at % RANGE_ALIGNMENT == 0 || at == n;
+        if range.start < end || range.end < range.start || range.end > n {
+            return fail(format!(
+                "lr_scales range {}..{} is not ascending within 0..{n} and apart from the one before",
+                range.start, range.end
+            ));
+        }
+        if !aligned(range.start) || !aligned(range.end) {
+            return fail(format!(
+                "lr_scales range {}..{} does not begin and end on multiples of {RANGE_ALIGNMENT}",
+                range.start, range.end
+            ));
+        }
+        if !scale.is_finite() || *scale < 0.0 {
+            return fail(format!(
+                "the learning rate's factor {scale} of {}..{} is not a finite number of 0 or more",
+                range.start, range.end
+            ));
+        }
+        end = range.end;
     }
     let mut end = 0;
     for range in options.decay.iter().flatten() {

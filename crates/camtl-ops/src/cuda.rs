@@ -75,6 +75,40 @@ pub fn open_cuda(index: usize) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// Why this process has no NVIDIA GPU; `None` if it has one, whether or not [`open_cuda`] can use it.
+///
+/// Asks nobody but the file system (`/dev/nvidia0` and so on, `/dev/dxg` under WSL) and
+/// `CUDA_VISIBLE_DEVICES`, so that a missing driver or library cannot look like a missing GPU.
+#[must_use]
+pub fn no_gpu() -> Option<String> {
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let devices = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    no_gpu_among(
+        devices.filter_map(|entry| entry.file_name().into_string().ok()),
+        visible.as_deref(),
+    )
+}
+
+/// [`no_gpu`] for these names in `/dev` and this value of `CUDA_VISIBLE_DEVICES`.
+fn no_gpu_among(
+    mut devices: impl Iterator<Item = String>,
+    visible: Option<&str>,
+) -> Option<String> {
+    if let Some(visible) = visible.filter(|visible| matches!(visible.trim(), "" | "-1")) {
+        return Some(format!("CUDA_VISIBLE_DEVICES = {visible:?} hides all GPUs"));
+    }
+    let is_gpu = |name: String| {
+        name == "dxg"
+            || name
+                .strip_prefix("nvidia")
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    match devices.any(is_gpu) {
+        true => None,
+        false => Some("there is no NVIDIA GPU (no /dev/nvidia0, no /dev/dxg)".to_owned()),
+    }
+}
+
 /// The plugin; opened at the first call.
 pub(crate) fn plugin() -> Result<Plugin> {
     OPENED.get_or_init(open).clone()
@@ -211,5 +245,25 @@ pub(crate) fn for_flat(x: &Tensor) -> Result<Option<Plugin>> {
         wanted(x)
     } else {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_gpu_among;
+
+    #[test]
+    fn a_gpu_is_there_by_its_device_file_unless_it_is_hidden() {
+        let among =
+            |names: &[&str], visible| no_gpu_among(names.iter().map(ToString::to_string), visible);
+        assert_eq!(among(&["null", "nvidia0"], None), None);
+        assert_eq!(among(&["dxg"], Some("0,1")), None);
+        // Control nodes of the driver are there without a GPU passed through.
+        let reason = among(&["nvidiactl", "nvidia-uvm", "tty"], None).unwrap();
+        assert!(reason.contains("no NVIDIA GPU"), "{reason}");
+        for hidden in ["", "-1"] {
+            let reason = among(&["nvidia0"], Some(hidden)).unwrap();
+            assert!(reason.contains("CUDA_VISIBLE_DEVICES"), "{reason}");
+        }
     }
 }

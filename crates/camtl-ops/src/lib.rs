@@ -69,11 +69,13 @@ mod runtime;
 pub mod slow;
 mod top_scores;
 
-pub use adamw::{AdamWForm, AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered};
+pub use adamw::{
+    AdamWForm, AdamWOptions, AdamWState, RANGE_ALIGNMENT, adamw_flat, adamw_flat_lowered,
+};
 pub use attention::{Qkv, Queries, cond_attention};
 pub use band::band_bias;
 pub use clip::{clip_coefficient, grad_norm};
-pub use cuda::open_cuda;
+pub use cuda::{no_gpu, open_cuda};
 pub use cuda_graph::{CaptureScope, CudaGraph};
 pub use dropout::{Dropout, DropoutStream, dropout_mask, token_dropout, token_dropout_mask};
 pub use embedding::{Embedding, embed_norm_film};

@@ -38,6 +38,7 @@ fn equals_the_reference_optimisers() {
             eps: case["eps"].as_f64().unwrap(),
             weight_decay: case["weight_decay"].as_f64().unwrap(),
             decay: Some(vec![decayed.clone()]),
+            lr_scales: Vec::new(),
             form: if case["form"] == "torch" {
                 AdamWForm::Torch
             } else {
@@ -91,6 +92,59 @@ fn forms_agree_on_large_odd_buffers() {
             .collect();
         for (got, want) in results[0].iter().zip(&results[1]) {
             assert_close("default against slow", got, want, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn ranges_take_their_own_learning_rates() {
+    // Two threads' blocks and more; decay begins and ends within ranges of other rates.
+    let n = 40_005;
+    let decay = vec![3..1_000, 9_000..39_999];
+    let scales = vec![(16..4_096, 10.0), (4_096..4_096, 3.0), (8_192..n, 0.5)];
+    for form in [AdamWForm::Torch, AdamWForm::HuggingFace] {
+        for (name, step) in FORMS {
+            let run = |lr: f64, lr_scales: Vec<(std::ops::Range<i64>, f64)>| {
+                let options = AdamWOptions {
+                    lr,
+                    weight_decay: 0.5,
+                    decay: Some(decay.clone()),
+                    lr_scales,
+                    form,
+                    ..AdamWOptions::default()
+                };
+                let mut random = Random::new(3);
+                let mut param = random.tensor(&[n], 1.0, Kind::Float);
+                let mut state = AdamWState::new(&param).unwrap();
+                for _ in 0..3 {
+                    let grad = random.tensor(&[n], 2.0, Kind::Float);
+                    step(&mut state, &mut param, &grad, &options, None).unwrap();
+                }
+                assert_eq!(state.step, 3);
+                [param, state.exp_avg, state.exp_avg_sq]
+            };
+            let scaled = run(0.125, scales.clone());
+            for (range, rate) in [
+                (0..16, 0.125),
+                (16..4_096, 1.25),
+                (4_096..8_192, 0.125),
+                (8_192..n, 0.0625),
+            ] {
+                let whole = run(rate, Vec::new());
+                for (got, want) in scaled.iter().zip(&whole) {
+                    let part = |t: &Tensor| t.narrow(0, range.start, range.end - range.start);
+                    assert_eq!(
+                        vec64(&part(got)),
+                        vec64(&part(want)),
+                        "{name} {form:?} {range:?}"
+                    );
+                }
+            }
+            // Factors of 1 change no bit.
+            let ones = run(0.125, vec![(32..64, 1.0), (8_192..n, 1.0)]);
+            for (got, want) in ones.iter().zip(&run(0.125, Vec::new())) {
+                assert_eq!(vec64(got), vec64(want), "{name} {form:?}");
+            }
         }
     }
 }

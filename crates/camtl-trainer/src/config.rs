@@ -35,6 +35,7 @@ mod load;
 mod overrides;
 mod problem;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use camtl_data::batch::LossReduction;
@@ -95,6 +96,16 @@ pub struct DataOptions {
     /// rows, rounded down, and at least one. Smaller fractions are parts of larger ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_fraction: Option<f64>,
+    /// Share of each training split that is not trained on and becomes the split
+    /// [`HOLDOUT`](camtl_data::HOLDOUT), for choosing settings without the development sets. Examples
+    /// that are scored together stay on one side. `train_limit` counts before, `train_fraction` is of
+    /// what is left.
+    #[serde(default)]
+    pub holdout_fraction: f64,
+    /// What the held-out part is drawn with: not `train.seed`, so that runs of several seeds have the
+    /// same.
+    #[serde(default = "default::holdout_seed")]
+    pub holdout_seed: u64,
 }
 
 /// Where an encoder that is not there yet can be downloaded from.
@@ -170,7 +181,7 @@ impl From<AdamWForm> for camtl_ops::AdamWForm {
 pub struct TrainOptions {
     /// The seed of initialisation, sampling and dropout.
     pub seed: u64,
-    /// `cpu`, `cuda` or `auto` (cuda if there is one, else cpu).
+    /// `cpu`, `cuda` or `auto` (cuda if there is a GPU, else cpu).
     pub device: DeviceChoice,
     /// What matrix products and attention are computed in.
     pub precision: Precision,
@@ -189,6 +200,11 @@ pub struct TrainOptions {
     pub max_steps: Option<u64>,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Learning rate of conditional modules, their generators and the task vectors relative to the
+    /// backbone's.
+    pub conditional_learning_rate_scale: f64,
+    /// Learning rate of the heads relative to the backbone's.
+    pub head_learning_rate_scale: f64,
     /// Share of the updates over which the learning rate rises from 0.
     pub warmup_ratio: f64,
     /// Decoupled weight decay.
@@ -208,6 +224,9 @@ pub struct TrainOptions {
     pub micro_batch_tokens: usize,
     /// How the examples' losses become the batch's loss.
     pub loss_reduction: LossReduction,
+    /// Factors on tasks' losses, by the task's name; 1 for a task that is not named.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub loss_weights: BTreeMap<String, f64>,
     /// The unit that errors of regressions are squared in.
     pub regression_unit: RegressionUnit,
     /// Whether candidates are scored with dropout.
@@ -234,7 +253,8 @@ pub enum DeviceChoice {
     Cpu,
     /// The first CUDA device.
     Cuda,
-    /// CUDA if there is a device, else the processor.
+    /// CUDA if the machine has an NVIDIA GPU, else the processor. A GPU that cannot be used (no driver,
+    /// no kernels' library) is an error.
     #[default]
     Auto,
 }
@@ -347,6 +367,10 @@ mod default {
         128
     }
 
+    pub(super) fn holdout_seed() -> u64 {
+        12
+    }
+
     pub(super) fn cache_dir() -> PathBuf {
         PathBuf::from(".cache/camtl")
     }
@@ -362,6 +386,8 @@ impl Default for DataOptions {
             train_limit: None,
             skip_missing: false,
             train_fraction: None,
+            holdout_fraction: 0.0,
+            holdout_seed: default::holdout_seed(),
         }
     }
 }
@@ -378,6 +404,8 @@ impl Default for TrainOptions {
             epochs: 5.0,
             max_steps: None,
             learning_rate: 2e-5,
+            conditional_learning_rate_scale: 1.0,
+            head_learning_rate_scale: 1.0,
             warmup_ratio: 0.1,
             weight_decay: 0.0,
             no_decay_on_biases_and_norms: true,
@@ -387,6 +415,7 @@ impl Default for TrainOptions {
             max_grad_norm: 1.0,
             micro_batch_tokens: 4_096,
             loss_reduction: LossReduction::MeanOfTaskMeans,
+            loss_weights: BTreeMap::new(),
             regression_unit: RegressionUnit::HalfRange,
             scoring_dropout: ScoringDropout::Off,
             exploration: 0.0,
@@ -518,6 +547,13 @@ impl RunConfig {
                 problems,
             }),
         }
+    }
+
+    /// Forgets the loss weights of all tasks but these: what a run of fewer tasks needs.
+    pub fn keep_loss_weights<'a>(&mut self, tasks: impl IntoIterator<Item = &'a str>) {
+        let mut weights = std::mem::take(&mut self.train.loss_weights);
+        let kept = tasks.into_iter();
+        self.train.loss_weights = kept.filter_map(|task| weights.remove_entry(task)).collect();
     }
 
     /// Reads the task files of `data.tasks`, in order.

@@ -14,19 +14,36 @@ use crate::error::TrainError;
 /// ```
 ///
 /// # Errors
-/// `cuda` is asked for and there is none; nothing is computed on another device instead.
+/// `cuda` is asked for and cannot be used, or `auto` and there is a GPU that cannot be used; nothing is
+/// computed on another device instead. `auto` computes on the CPU only where there is no GPU.
 pub fn resolve_device(choice: DeviceChoice) -> Result<Device, TrainError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        // Opened before anything else asks libtorch about GPUs.
-        DeviceChoice::Auto => Ok(camtl_ops::open_cuda(0).unwrap_or(Device::Cpu)),
-        DeviceChoice::Cuda => camtl_ops::open_cuda(0).map_err(|error| TrainError::Device {
+    // Opened before anything else asks libtorch about GPUs.
+    let open = |asked: &str| {
+        camtl_ops::open_cuda(0).map_err(|error| TrainError::Device {
             device: "cuda",
             problem: format!(
-                "{error}. `cargo xtask doctor` checks all of it; train.device = \"cpu\" computes without a GPU, \
-                 \"auto\" takes what is there"
+                "{error}. {asked}`cargo xtask doctor` checks all of it; train.device = \"cpu\" computes without a GPU"
             ),
-        }),
+        })
+    };
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Cuda => open(""),
+        DeviceChoice::Auto => match camtl_ops::no_gpu() {
+            None => open("There is a GPU, so train.device = \"auto\" asks for it. "),
+            Some(reason) => {
+                tracing::info!(reason, "train.device = \"auto\": computing on the CPU");
+                Ok(Device::Cpu)
+            }
+        },
+    }
+}
+
+/// Why a run that asked for `choice` computes on `device`, where that is not plain.
+pub(crate) fn device_reason(choice: DeviceChoice, device: Device) -> Option<String> {
+    match (choice, device) {
+        (DeviceChoice::Auto, Device::Cpu) => camtl_ops::no_gpu(),
+        _ => None,
     }
 }
 

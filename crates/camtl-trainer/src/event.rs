@@ -73,6 +73,9 @@ pub enum Event {
         seed: u64,
         /// The device: `cpu` or `cuda`.
         device: String,
+        /// Why it is the CPU, if `train.device = "auto"` found no GPU.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device_reason: Option<String>,
         /// Threads of the tensor operations.
         threads: usize,
         /// Tasks in the order of the configuration.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use camtl_model::weights::{WeightFile, write_tensors};
-use camtl_model::{Model, ModelError};
+use camtl_model::{Model, ModelError, ParameterGroup};
 use camtl_ops::{AdamWOptions, AdamWState, clip_coefficient};
 use tch::{Kind, Tensor};
 
@@ -39,6 +39,11 @@ impl Optimizer {
                 eps: train.adam_epsilon,
                 weight_decay: train.weight_decay,
                 decay,
+                lr_scales: parameters.lr_scales(|group| match group {
+                    ParameterGroup::Backbone => 1.0,
+                    ParameterGroup::Conditional => train.conditional_learning_rate_scale,
+                    ParameterGroup::Head => train.head_learning_rate_scale,
+                }),
                 form: train.adamw_form.into(),
             },
             max_grad_norm: train.max_grad_norm,

@@ -25,13 +25,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use camtl_data::load_task;
 use camtl_data::sampler::TaskInfo;
 use camtl_data::task::{TaskKind, TaskSpec};
 use camtl_data::tokenize::TextTokenizer;
-use camtl_data::{LoadOptions, TaskDataset};
+use camtl_data::{HOLDOUT, LoadOptions, TaskDataset};
 use camtl_model::{EncoderConfig, LoadReport, Model, ModelConfig, StepGraphs, TaskHead};
 use tch::{Device, Kind};
 
@@ -125,6 +125,7 @@ pub fn leave_out_missing(
             left_out.join("; ")
         )));
     }
+    config.keep_loss_weights(specs.iter().map(|spec| spec.name.as_str()));
     config.data.tasks = kept
         .into_iter()
         .filter_map(|at| config.data.tasks.get(at).cloned())
@@ -195,6 +196,87 @@ pub fn splits_of(config: &RunConfig, spec: &TaskSpec) -> Vec<String> {
     splits
 }
 
+/// Whether a run has this split of `spec`: the task file names it, or the run holds it out.
+pub fn has_split(config: &RunConfig, spec: &TaskSpec, split: &str) -> bool {
+    spec.files.contains_key(split) || (split == HOLDOUT && config.data.holdout_fraction > 0.0)
+}
+
+/// Takes `data.holdout_fraction` of the training split out of it, as a split of its own.
+fn hold_out(config: &RunConfig, dataset: &mut TaskDataset) -> Result<(), TrainError> {
+    let data = &config.data;
+    let name = dataset.spec.name.clone();
+    if data.holdout_fraction == 0.0 {
+        return Ok(());
+    }
+    if dataset.spec.files.contains_key(HOLDOUT) {
+        return Err(TrainError::Mismatch(format!(
+            "task `{name}` has a split `{HOLDOUT}` of its own; rename it in the task file, or set \
+             data.holdout_fraction = 0 and evaluate on it"
+        )));
+    }
+    let Some(train) = dataset.splits.get_mut(TRAIN) else {
+        return Ok(());
+    };
+    let parts = train.hold_out(data.holdout_fraction, data.holdout_seed, &name);
+    let Some((rest, held_out)) = parts else {
+        return Err(TrainError::Mismatch(format!(
+            "task `{name}` has too few training examples ({}) to hold any of them out; set \
+             data.holdout_fraction = 0",
+            train.len()
+        )));
+    };
+    *train = rest;
+    dataset.splits.insert(HOLDOUT.to_owned(), held_out);
+    Ok(())
+}
+
+/// Reads and tokenises these splits of one task as a run with `config` has them, whole: `holdout` is
+/// what the run held out of its training split.
+///
+/// # Errors
+/// As [`load_datasets`].
+pub fn load_splits(
+    config: &RunConfig,
+    spec: &TaskSpec,
+    tokenizer: &TextTokenizer,
+    splits: &[String],
+) -> Result<TaskDataset, TrainError> {
+    let held_out = |split: &String| split == HOLDOUT && !spec.files.contains_key(split);
+    let options = |splits: Vec<String>, limit| LoadOptions {
+        data_dir: config.data.dir.clone(),
+        cache_dir: cache_dir(config),
+        max_length: config.data.max_length,
+        splits,
+        limit,
+    };
+    let named: Vec<String> = (splits.iter().filter(|split| !held_out(split)).cloned()).collect();
+    let mut dataset = TaskDataset {
+        spec: spec.clone(),
+        splits: Default::default(),
+    };
+    if !named.is_empty() {
+        dataset = load_task(spec, tokenizer, &options(named, None))?;
+    }
+    if splits.iter().any(held_out) {
+        let trained = options(vec![TRAIN.to_owned()], config.data.train_limit);
+        let mut trained = load_task(spec, tokenizer, &trained)?;
+        hold_out(config, &mut trained)?;
+        let Some(part) = trained.splits.remove(HOLDOUT) else {
+            return Err(TrainError::Mismatch(format!(
+                "nothing was held out of task `{}`: the run has data.holdout_fraction = 0",
+                spec.name
+            )));
+        };
+        dataset.splits.insert(HOLDOUT.to_owned(), part);
+    }
+    Ok(dataset)
+}
+
+fn cache_dir(config: &RunConfig) -> Option<PathBuf> {
+    let cache = &config.data.cache_dir;
+    (!cache.as_os_str().is_empty()).then(|| cache.clone())
+}
+
 /// Reads and tokenises the tasks, `config.data` deciding from where.
 ///
 /// # Errors
@@ -204,17 +286,17 @@ pub fn load_datasets(
     specs: &[TaskSpec],
     tokenizer: &TextTokenizer,
 ) -> Result<Vec<TaskDataset>, TrainError> {
-    let cache = &config.data.cache_dir;
     let mut datasets = Vec::with_capacity(specs.len());
     for spec in specs {
         let options = LoadOptions {
             data_dir: config.data.dir.clone(),
-            cache_dir: (!cache.as_os_str().is_empty()).then(|| cache.clone()),
+            cache_dir: cache_dir(config),
             max_length: config.data.max_length,
             splits: splits_of(config, spec),
             limit: config.data.train_limit,
         };
         let mut dataset = load_task(spec, tokenizer, &options)?;
+        hold_out(config, &mut dataset)?;
         if let Some(fraction) = config.data.train_fraction
             && let Some(split) = dataset.splits.get_mut(TRAIN)
         {

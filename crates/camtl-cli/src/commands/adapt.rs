@@ -187,6 +187,7 @@ fn configuration(
     config.model.freeze = freeze(&args.freeze, base)?;
     config.sampler = SamplerConfig::ShuffledMix;
     config.train.exploration = 0.0;
+    config.keep_loss_weights([]);
     config.train.epochs = EPOCHS;
     config.train.max_steps = None;
     if args.freeze == "shared" {
@@ -194,7 +195,7 @@ fn configuration(
     }
     // The whole model is evaluated once the task has joined it.
     config.eval.at_end = false;
-    let evaluated = |split: &String| spec.files.contains_key(split);
+    let evaluated = |split: &String| setup::has_split(&config, spec, split);
     if !config.eval.splits.iter().any(evaluated) {
         config.eval.every_steps = None;
     }

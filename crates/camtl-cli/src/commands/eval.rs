@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use camtl_data::metrics::{ScoreTable, task_sigma};
 use camtl_data::task::TaskSpec;
 use camtl_trainer::evaluate::add_scores;
-use camtl_trainer::{evaluate, summary};
+use camtl_trainer::setup::has_split;
+use camtl_trainer::{RunConfig, evaluate, summary};
 use serde_json::json;
 
 use crate::cli::EvalArgs;
@@ -23,7 +24,7 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
     let mut evaluated: Vec<Cow<'_, TaskSpec>> = Vec::new();
     for task in tasks {
         let spec = &run.specs[task];
-        let splits = splits(spec, &args.split);
+        let splits = splits(&run.config, spec, &args.split);
         if splits.is_empty() {
             // Asked for by name, a task without the split is a mistake; among all tasks it is not.
             let problem = format!(
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
             tracing::warn!("{problem}");
             continue;
         }
-        let dataset = run.load(task, splits.clone(), args.data_dir.as_deref())?;
+        let dataset = run.load(task, &splits, args.data_dir.as_deref())?;
         for split in &splits {
             let result = evaluate(
                 &run.model,
@@ -81,9 +82,12 @@ pub(crate) fn run(args: &EvalArgs) -> Outcome {
     Ok(SUCCESS)
 }
 
-/// The split and its variants: `dev` means `dev` and `dev_mismatched`.
-fn splits(spec: &TaskSpec, wanted: &str) -> Vec<String> {
+/// The split and its variants: `dev` means `dev` and `dev_mismatched`; `holdout` is what the run held out.
+fn splits(config: &RunConfig, spec: &TaskSpec, wanted: &str) -> Vec<String> {
     let variant = format!("{wanted}_");
+    if !spec.files.contains_key(wanted) && has_split(config, spec, wanted) {
+        return vec![wanted.to_owned()];
+    }
     spec.files
         .keys()
         .filter(|name| *name == wanted || name.starts_with(&variant))

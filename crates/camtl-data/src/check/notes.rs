@@ -11,6 +11,12 @@ pub(super) fn of(spec: &TaskSpec, found: &TaskCheck) -> Vec<String> {
     if !spec.files.contains_key("train") {
         notes.push("no split `train`: the task can be evaluated, not trained".to_owned());
     }
+    if spec.files.contains_key(crate::HOLDOUT) {
+        notes.push(format!(
+            "a split `{0}`: runs with data.holdout_fraction make one of that name and refuse this file",
+            crate::HOLDOUT
+        ));
+    }
     for (split, summary) in &found.splits {
         let told = of_split(summary);
         notes.extend(told.into_iter().map(|note| format!("{split}: {note}")));

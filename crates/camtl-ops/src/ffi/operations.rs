@@ -332,7 +332,7 @@ impl Operations {
         Ok((logits, entropy, loss))
     }
 
-    /// One step in place on flat buffers; `state.step` is raised. `lowered`: what takes the new
+    /// One step in place on flat buffers, the one after `state.step`. `lowered`: what takes the new
     /// parameters in bf16.
     pub(crate) fn adamw(
         self,
@@ -372,9 +372,7 @@ impl Operations {
                     .map_or(std::ptr::null(), |ranges| ranges.as_ptr()),
                 ranges.as_ref().map_or(0, |ranges| ranges.len() as i64 / 2),
             )
-        })?;
-        state.step = step;
-        Ok(())
+        })
     }
 
     /// Euclidean norm, a scalar on the device.

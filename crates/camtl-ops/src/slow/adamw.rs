@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::adamw::{AdamWForm, AdamWOptions, AdamWState};
+use crate::adamw::{AdamWForm, AdamWOptions, AdamWState, Piece, by_rate};
 use crate::error::Result;
 
 /// Elements updated at a time: what the operations pass from one to the next stays in the cache, and
@@ -20,6 +20,16 @@ pub fn adamw_flat(
     options: &AdamWOptions,
     clip: Option<&Tensor>,
 ) -> Result<()> {
+    by_rate(state, param, None, grad, options, |piece, options| {
+        one_rate(piece, options, clip)
+    })
+}
+
+/// The step where there is one learning rate.
+fn one_rate(piece: &mut Piece, options: &AdamWOptions, clip: Option<&Tensor>) -> Result<()> {
+    let Piece {
+        state, param, grad, ..
+    } = piece;
     tch::no_grad(|| {
         let clip = clip.map(|clip| clip.f_to_kind(param.kind())).transpose()?;
         let step = state.step + 1;
@@ -42,7 +52,6 @@ pub fn adamw_flat(
         if options.form == AdamWForm::HuggingFace {
             decay(param, options)?;
         }
-        state.step = step;
         Ok(())
     })
 }

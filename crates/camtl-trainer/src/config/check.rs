@@ -39,6 +39,19 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
         );
     }
 
+    require(
+        (0.0..1.0).contains(&data.holdout_fraction),
+        "data.holdout_fraction",
+        &data.holdout_fraction,
+        "a number in [0, 1)",
+    );
+    require(
+        i64::try_from(data.holdout_seed).is_ok(),
+        "data.holdout_seed",
+        &data.holdout_seed,
+        "at most 9223372036854775807",
+    );
+
     let model = &config.model;
     require(
         !model.encoder.is_empty(),
@@ -92,6 +105,26 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
         &train.learning_rate,
         "a number of at least 0",
     );
+    for (key, scale) in [
+        (
+            "train.conditional_learning_rate_scale",
+            train.conditional_learning_rate_scale,
+        ),
+        (
+            "train.head_learning_rate_scale",
+            train.head_learning_rate_scale,
+        ),
+    ] {
+        require(not_negative(scale), key, &scale, "a number of at least 0");
+    }
+    for (task, weight) in &train.loss_weights {
+        require(
+            not_negative(*weight),
+            &format!("train.loss_weights.{task}"),
+            weight,
+            "a number of at least 0",
+        );
+    }
     require(
         (0.0..=1.0).contains(&train.warmup_ratio),
         "train.warmup_ratio",

@@ -104,8 +104,8 @@ impl Trainer {
         };
         if results.is_empty() {
             return Err(TrainError::Mismatch(format!(
-                "no task has any of the splits in eval.splits = {:?}; name splits of the task files, or set \
-                 eval.at_end = false and leave out eval.every_steps",
+                "no task has any of the splits in eval.splits = {:?}; name splits of the task files \
+                 (or \"holdout\" with data.holdout_fraction above 0), or set eval.at_end = false and leave out eval.every_steps",
                 self.config.eval.splits
             )));
         }

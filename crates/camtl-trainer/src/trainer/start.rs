@@ -12,7 +12,7 @@ use camtl_model::{HeadKind, Model, ParameterReport, StepGraphs, TaskHead};
 use super::{STATE, Trainer};
 use crate::checkpoint::CheckpointStore;
 use crate::config::RunConfig;
-use crate::device::device_name;
+use crate::device::{device_name, device_reason};
 use crate::error::TrainError;
 use crate::event::{Event, TaskSize};
 use crate::label_prior;
@@ -134,6 +134,14 @@ impl Trainer {
         camtl_ops::set_deterministic(config.ops.deterministic)?;
         let infos = task_infos(&datasets)?;
         let train = &config.train;
+        let named = |task: &&String| infos.iter().any(|info| info.name == **task);
+        if let Some(task) = train.loss_weights.keys().find(|task| !named(task)) {
+            let tasks: Vec<&str> = infos.iter().map(|info| info.name.as_str()).collect();
+            return Err(TrainError::Mismatch(format!(
+                "train.loss_weights names the task `{task}`, which is not in this run (tasks: {})",
+                tasks.join(", ")
+            )));
+        }
         let (per_epoch, total_steps) = steps_of(&config, &infos)?;
         let epochs = total_steps as f64 / per_epoch as f64;
         let sampler = build_sampler(
@@ -218,6 +226,7 @@ impl Trainer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: self.config.train.seed,
             device: device_name(self.model.device()).to_owned(),
+            device_reason: device_reason(self.config.train.device, self.model.device()),
             threads: usize::try_from(self.state.threads).unwrap_or(0),
             tasks: self.datasets.iter().map(size).collect(),
             total_steps: self.schedule.total_steps(),

@@ -174,6 +174,15 @@ impl Trainer {
             });
         }
         let mut batch = PackedBatch::pack(&items, self.config.train.loss_reduction);
+        if !self.config.train.loss_weights.is_empty() {
+            for segment in batch.task_segments() {
+                let name = &self.datasets[segment.task as usize].spec.name;
+                let factor = self.config.train.loss_weights.get(name).copied();
+                for weight in &mut batch.loss_weights[segment.start..segment.end] {
+                    *weight *= factor.unwrap_or(1.0) as f32;
+                }
+            }
+        }
         if self.config.train.regression_unit == RegressionUnit::HalfRange {
             for segment in batch.task_segments() {
                 let unit = match self.datasets[segment.task as usize].spec.kind {

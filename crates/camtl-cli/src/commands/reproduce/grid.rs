@@ -343,6 +343,8 @@ fn scaling(base: &RunConfig, specs: &[TaskSpec]) -> Result<Grid, Failure> {
             .filter(|(_, spec)| group(spec) <= last)
             .map(|(path, _)| path.clone())
             .collect();
+        let names = specs.iter().filter(|spec| group(spec) <= last);
+        config.keep_loss_weights(names.map(|spec| spec.name.as_str()));
         let count = config.data.tasks.len();
         rows.push(row(
             &format!("{name} ({count} tasks), multi-task"),

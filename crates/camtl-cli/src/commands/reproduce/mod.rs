@@ -125,6 +125,7 @@ impl Cell<'_> {
         for (path, spec) in config.data.tasks.clone().into_iter().zip(&specs) {
             let mut alone = config.clone();
             alone.data.tasks = vec![path];
+            alone.keep_loss_weights([spec.name.as_str()]);
             alone.train.max_steps = self
                 .budget
                 .steps_alone

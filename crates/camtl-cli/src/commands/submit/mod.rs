@@ -147,7 +147,7 @@ fn answered(
         tracing::warn!("{} is not there; its file is left out", path.display());
         return Ok(None);
     }
-    let dataset = run.load(task, vec![split.to_owned()], args.data_dir.as_deref())?;
+    let dataset = run.load(task, &[split.to_owned()], args.data_dir.as_deref())?;
     let examples = dataset.splits.get(split).ok_or_else(|| {
         Failure::work(anyhow::anyhow!(
             "task `{}`: split `{split}` was not read",
