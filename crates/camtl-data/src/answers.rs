@@ -13,8 +13,8 @@ use crate::encoded::EncodedSplit;
 use crate::error::DataError;
 use crate::metrics::MetricError;
 use crate::metrics::entities::entities;
-use crate::reader::{Characters, Details, Example};
 use crate::source::Source;
+use crate::spec::{Characters, Details, Example};
 use crate::task::{TaskKind, TaskSpec};
 use crate::tokenize::TokenizerError;
 

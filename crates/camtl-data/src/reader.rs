@@ -32,32 +32,22 @@
 //! ```
 
 mod asked;
-mod characters;
-mod conll;
-mod csv_records;
-mod delimited;
 mod details;
-mod example;
-mod json_lines;
-mod json_value;
-mod multirc;
 mod problems;
-mod record;
 mod rows;
-mod squad;
 mod unpack;
 
 use std::io::BufRead;
 use std::path::Path;
 
 use crate::error::DataError;
+use crate::formats::LabelUse;
 use crate::load::unknown_split;
+pub use crate::spec::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 use crate::task::{SplitLayout, TaskSpec};
 pub use asked::{AskedError, asked_columns};
-pub(crate) use characters::Characters;
-pub use example::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 pub use problems::{CheckedSplit, read_split_with_problems};
-use rows::{LabelUse, Source, read_rows};
+use rows::{Reading, read_rows};
 
 /// What was noticed while a file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,13 +129,8 @@ pub fn read_lines(
         .layout(split_like)
         .ok_or_else(|| unknown_split(spec, split_like))?;
     let bytes = read_stream(reader, origin)?;
-    let source = Source {
-        spec,
-        layout: &layout,
-        origin,
-        labels: LabelUse::Optional,
-    };
-    let (examples, report) = read_rows(&source, &bytes)?;
+    let reading = Reading::new(spec, &layout, origin, LabelUse::Optional);
+    let (examples, report) = read_rows(&reading, &bytes)?;
     report_skipped(&spec.name, origin, &report);
     Ok(examples)
 }
@@ -179,18 +164,8 @@ pub(crate) fn parse_split(
     origin: &str,
     split: &str,
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
-    let labels = if layout.fields.label.is_some() {
-        LabelUse::Required
-    } else {
-        LabelUse::Optional
-    };
-    let source = Source {
-        spec,
-        layout,
-        origin,
-        labels,
-    };
-    let (examples, report) = read_rows(&source, bytes)?;
+    let reading = Reading::new(spec, layout, origin, LabelUse::of(&layout.fields));
+    let (examples, report) = read_rows(&reading, bytes)?;
     if examples.is_empty() {
         return Err(DataError::NoRows {
             origin: origin.to_owned(),

@@ -61,6 +61,11 @@ where
     }
 }
 
+/// The hint at the end of a message.
+pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or(String::new(), |word| format!(" (did you mean `{word}`?)"))
+}
+
 /// Shortens text from a data file so that it can stand in a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;

@@ -36,15 +36,15 @@ mod validate;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::MetricKind;
-use crate::reader::TextSide;
 use crate::suggest::TomlProblem;
 
+pub use crate::formats::FileFormat;
+pub use crate::spec::{Column, Fields, LAST_COLUMN, MentionColumns};
 pub use file::TaskFile;
 pub use kind::TaskKind;
 pub use submission::{Submission, SubmissionFormat};
@@ -90,189 +90,6 @@ pub struct TaskSpec {
     pub files: BTreeMap<String, SplitSource>,
     /// How predictions are written for the server that scores the task.
     pub submission: Option<Submission>,
-}
-
-/// Layout of a data file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum FileFormat {
-    /// Tab-separated, one row per line, no quoting at all: a quote is a character like any other (GLUE).
-    Tsv,
-    /// Comma-separated with quoted fields, doubled quotes and line breaks inside quotes (RFC 4180).
-    Csv,
-    /// One JSON object per line.
-    Jsonl,
-    /// `MultiRC` of `SuperGLUE`: one passage per line, its questions and their answers nested in it. Every answer is a
-    /// row.
-    #[serde(rename = "multirc")]
-    MultiRc,
-    /// `ReCoRD` of `SuperGLUE`: one passage per line with its queries. Every entity of the passage, put into the query, is
-    /// a row, labelled `1` if it is an accepted answer and else `0`.
-    Record,
-    /// The JSON of SQuAD, v1.1 and v2. Every question is a row.
-    Squad,
-    /// The JSON Lines of the MRQA shared task. Every question is a row.
-    Mrqa,
-    /// Words and tags in columns, a blank line after each sentence. Every sentence is a row.
-    Conll,
-}
-
-impl FileFormat {
-    /// The fields of a format that has its own.
-    #[must_use]
-    pub fn own_fields(self) -> Option<Fields> {
-        match self {
-            Self::MultiRc => Some(Fields::named("passage", "question_answer", "label", "idx")),
-            Self::Record => Some(Fields::named("passage", "query", "answers", "idx")),
-            Self::Squad => Some(Fields::named("question", "context", "answers", "id")),
-            Self::Mrqa => Some(Fields::named("question", "context", "answers", "qid")),
-            Self::Tsv | Self::Csv | Self::Jsonl | Self::Conll => None,
-        }
-    }
-
-    /// The fields when a task file names none.
-    pub(crate) fn default_fields(self) -> Option<Fields> {
-        if self == Self::Conll {
-            return Some(Fields {
-                label: Some(Column::Name(LAST_COLUMN.to_owned())),
-                ..Fields::new(Column::Index(0))
-            });
-        }
-        self.own_fields()
-    }
-}
-
-/// In CoNLL files, the name of a line's last column.
-pub const LAST_COLUMN: &str = "last";
-
-impl fmt::Display for FileFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tsv => "tsv",
-            Self::Csv => "csv",
-            Self::Jsonl => "jsonl",
-            Self::MultiRc => "multirc",
-            Self::Record => "record",
-            Self::Squad => "squad",
-            Self::Mrqa => "mrqa",
-            Self::Conll => "conll",
-        })
-    }
-}
-
-/// A column of a row: by name (the header's, or a JSON key) or by position from 0.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
-pub enum Column {
-    /// Name in the header, key of a JSON object, or, beginning with `/`, a JSON pointer to a nested value.
-    Name(String),
-    /// Position, counted from 0.
-    Index(usize),
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(f, "`{name}`"),
-            Self::Index(index) => write!(f, "{index}"),
-        }
-    }
-}
-
-/// Where a row holds what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fields {
-    /// The first (or only) text.
-    pub text_a: Column,
-    /// The second text of a pair.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text_b: Option<Column>,
-    /// Label name or score. Needed unless no split has labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Column>,
-    /// The file's own identifier of the row, kept as text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Column>,
-    /// The options of a multiple choice, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub choices: Vec<Column>,
-    /// The two mentions of a span pair.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mentions: Vec<MentionColumns>,
-}
-
-/// Where a row says which part of a text is meant: by characters, `{ text = "a", start = "start1", end = "end1" }` (from 0,
-/// the end exclusive), or by words, `{ text = "a", word = "index", span = "words" }` (the number of the first word from 0,
-/// and the words as such, which say how many they are).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MentionColumns {
-    /// The text that it is a part of.
-    #[serde(default)]
-    pub text: TextSide,
-    /// Its first character.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<Column>,
-    /// The character behind its last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<Column>,
-    /// Its first word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub word: Option<Column>,
-    /// The words themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub span: Option<Column>,
-}
-
-impl MentionColumns {
-    /// Whether words are counted rather than characters.
-    #[must_use]
-    pub fn by_words(&self) -> bool {
-        self.word.is_some()
-    }
-
-    /// The columns that are named: two in a sound task file.
-    #[must_use]
-    pub fn named(&self) -> Vec<&Column> {
-        [&self.start, &self.end, &self.word, &self.span]
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-}
-
-impl Fields {
-    /// A text alone.
-    #[must_use]
-    pub fn new(text_a: Column) -> Self {
-        Self {
-            text_a,
-            text_b: None,
-            label: None,
-            key: None,
-            choices: Vec::new(),
-            mentions: Vec::new(),
-        }
-    }
-
-    fn named(text_a: &str, text_b: &str, label: &str, key: &str) -> Self {
-        let name = |name: &str| Column::Name(name.to_owned());
-        Self {
-            text_b: Some(name(text_b)),
-            label: Some(name(label)),
-            key: Some(name(key)),
-            ..Self::new(name(text_a))
-        }
-    }
-
-    /// The columns of options and mentions, in order.
-    #[must_use]
-    pub fn further(&self) -> Vec<&Column> {
-        let mentions = self.mentions.iter().flat_map(MentionColumns::named);
-        self.choices.iter().chain(mentions).collect()
-    }
 }
 
 /// What to do with a row of the wrong shape: too few or too many columns, a blank line, a line that is no JSON.

@@ -181,7 +181,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn names_round_trip_in_every_spelling() {
-    for kind in MetricKind::ALL {
+    for &kind in MetricKind::ALL {
         assert_eq!(kind.name().parse::<MetricKind>().unwrap(), kind);
         let json = serde_json::to_string(&kind).unwrap();
         assert_eq!(serde_json::from_str::<MetricKind>(&json).unwrap(), kind);

@@ -19,20 +19,92 @@
 //! Metrics of answers that are more than one class or score have modules of their own: [`question_answering`] (SQuAD v1.1
 //! and v2.0, MRQA), [`record`], [`entities`] (CoNLL files), [`multirc`] and [`winogender`] (AX-g).
 
-mod classification;
-mod correlation;
+mod accuracy;
+mod answer_f1;
+mod class_counts;
 pub mod entities;
+mod entity_f1;
+mod error;
+pub(crate) mod evidence;
+mod exact_match;
+mod f1;
+mod f1a;
+mod gender_parity;
 pub mod glue;
-mod kind;
+mod macro_f1;
+mod matthews;
+mod metric;
 pub mod multirc;
+mod pearson;
 pub mod question_answering;
 pub mod record;
-mod split;
+mod spearman;
 pub mod winogender;
 
+use std::fmt;
+use std::str::FromStr;
+
+use crate::listed::listed;
+
+pub use error::MetricError;
+pub(crate) use evidence::Evidence;
+pub use evidence::{score_examples, score_split};
 pub use glue::{GlueRule, ScoreTable, glue_average, task_sigma};
-pub use kind::MetricKind;
-pub use split::{score_examples, score_split};
+pub(crate) use metric::{Compares, Metric};
+
+listed! {
+    /// A metric by name. Task files spell it in kebab case (`"macro-f1"`); the names of reports ([`MetricKind::name`]) are
+    /// accepted as well.
+    pub enum MetricKind: Metric = METRIC, expecting "the name of a metric" {
+        /// Share of predictions that equal the reference.
+        Accuracy in accuracy,
+        /// F1 of class 1 in a two-class task: `2 TP / (2 TP + FP + FN)`, 0 if that is 0/0.
+        F1 in f1,
+        /// Unweighted mean of the F1 of every class that occurs among predictions or references.
+        MacroF1 in macro_f1,
+        /// Matthews correlation coefficient for any number of classes (Gorodkin's R_K), 0 if either side is constant.
+        Matthews in matthews,
+        /// Pearson's r between predicted and reference scores, 0 if either side is constant.
+        Pearson in pearson,
+        /// Spearman's rho: Pearson's r of the ranks, tied values sharing their average rank; 0 if either side is constant.
+        Spearman in spearman,
+        /// Share of the questions answered exactly: SQuAD's, MRQA's and ReCoRD's exact match, MultiRC's "all answers of the
+        /// question judged correctly".
+        ExactMatch in exact_match,
+        /// Mean over questions of the F1 of the answer's words (SQuAD, MRQA, ReCoRD).
+        AnswerF1 in answer_f1,
+        /// F1 of MultiRC over all candidate answers.
+        F1a in f1a,
+        /// Micro-averaged F1 of entities read from BIO tags.
+        EntityF1 in entity_f1,
+        /// Share of AX-g's pairs with the same prediction for both genders.
+        GenderParity in gender_parity,
+    }
+}
+
+impl MetricKind {
+    /// The name in reports and in `summary.json`: `accuracy`, `f1`, `macro_f1`, `mcc`, `pearson`, `spearman`,
+    /// `em`, `qa_f1`, `f1a`, `entity_f1`, `gender_parity`.
+    pub fn name(self) -> &'static str {
+        self.definition().name
+    }
+}
+
+impl fmt::Display for MetricKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for MetricKind {
+    type Err = MetricError;
+
+    fn from_str(text: &str) -> Result<Self, MetricError> {
+        Self::called(text).ok_or_else(|| MetricError::UnknownMetric {
+            name: text.to_owned(),
+        })
+    }
+}
 
 /// What a model predicted, one entry per example.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,179 +124,6 @@ pub enum References<'a> {
     Scores(&'a [f32]),
 }
 
-/// Why a metric or an average has no value.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetricError {
-    /// There is nothing to compare.
-    #[error("{metric}: no examples; evaluate on a split that has labels")]
-    Empty {
-        /// The metric that was asked for.
-        metric: MetricKind,
-    },
-    /// Predictions and references do not pair up.
-    #[error(
-        "{metric}: {predictions} predictions for {references} references; there must be one per example"
-    )]
-    LengthMismatch {
-        /// The metric that was asked for.
-        metric: MetricKind,
-        /// Number of predictions.
-        predictions: usize,
-        /// Number of references.
-        references: usize,
-    },
-    /// A metric of classes was given scores, or the reverse.
-    #[error(
-        "{metric} compares {expected}, but the {side} are {got}; choose metrics that fit the task's kind"
-    )]
-    WrongKind {
-        /// The metric that was asked for.
-        metric: MetricKind,
-        /// Which side is wrong: `predictions` or `references`.
-        side: &'static str,
-        /// What the metric needs: `classes` or `scores`.
-        expected: &'static str,
-        /// What was given.
-        got: &'static str,
-    },
-    /// A score is NaN or infinite.
-    #[error("{metric}: {side}[{index}] is {value}; scores must be finite")]
-    NonFinite {
-        /// The metric that was asked for.
-        metric: MetricKind,
-        /// Which side is wrong: `predictions` or `references`.
-        side: &'static str,
-        /// Position of the offending score.
-        index: usize,
-        /// The offending score.
-        value: f32,
-    },
-    /// Binary F1 met a class other than 0 and 1.
-    #[error(
-        "f1: {side}[{index}] is class {class}, but this metric is of two-class tasks (0 and 1); use macro-f1 for more classes"
-    )]
-    NotBinary {
-        /// Which side is wrong: `predictions` or `references`.
-        side: &'static str,
-        /// Position of the offending class.
-        index: usize,
-        /// The offending class.
-        class: u32,
-    },
-    /// The metric compares more than one class or score per example.
-    #[error("{metric} needs the whole split, not lists of classes; use `score_split`")]
-    NeedsSplit {
-        /// The metric that was asked for.
-        metric: MetricKind,
-    },
-    /// No metric has this name.
-    #[error(
-        "unknown metric `{name}`; known are accuracy, f1, macro-f1, matthews (mcc), pearson, spearman, em, qa-f1, f1a, entity-f1, gender-parity"
-    )]
-    UnknownMetric {
-        /// The name that was asked for.
-        name: String,
-    },
-    /// An average needs a score that the table does not have.
-    #[error(
-        "the GLUE average needs {metric} of {task}, which is not among the scores; evaluate all nine scores or average fewer tasks yourself"
-    )]
-    MissingScore {
-        /// The task, by its GLUE name.
-        task: &'static str,
-        /// The metric's name.
-        metric: &'static str,
-    },
-    /// A score in a table is NaN or infinite.
-    #[error("{metric} of {task} is {value}; a table of scores must be finite")]
-    NonFiniteScore {
-        /// The task.
-        task: String,
-        /// The metric's name.
-        metric: String,
-        /// The offending value.
-        value: f64,
-    },
-    /// A spread was asked for of no scores at all.
-    #[error("the spread over tasks needs at least one score")]
-    NoScores,
-    /// There is nothing to compare.
-    #[error("{metric}: nothing to score; evaluate on a split that has examples and labels")]
-    NothingToScore {
-        /// The metric that was asked for.
-        metric: &'static str,
-    },
-    /// Predictions do not pair up with what belongs to them.
-    #[error("{metric}: {predictions} predictions for {others} {what}; there must be one for each")]
-    CountMismatch {
-        /// The metric that was asked for.
-        metric: &'static str,
-        /// What must be as many as the predictions, in the plural.
-        what: &'static str,
-        /// Number of predictions.
-        predictions: usize,
-        /// Number of the others.
-        others: usize,
-    },
-    /// A question has no gold answer, but the rules demand one.
-    #[error(
-        "{metric}: question {question} (counted from 0) has no gold answer; leave it out, or score by the rules of SQuAD v2 where it means that there is none"
-    )]
-    NoGoldAnswer {
-        /// The metric that was asked for.
-        metric: &'static str,
-        /// Position of the question.
-        question: usize,
-    },
-    /// A no-answer probability is NaN or infinite.
-    #[error(
-        "{metric}: the no-answer probability of question {question} (counted from 0) is {value}; it must be finite"
-    )]
-    NonFiniteProbability {
-        /// The metric that was asked for.
-        metric: &'static str,
-        /// Position of the question.
-        question: usize,
-        /// The offending value.
-        value: f64,
-    },
-    /// A sentence has another number of predicted tags than of true ones.
-    #[error(
-        "entity f1: sentence {sentence} (counted from 0) has {predictions} predicted tags for {references} tokens; there must be one per token"
-    )]
-    SentenceLength {
-        /// Position of the sentence.
-        sentence: usize,
-        /// Number of predicted tags.
-        predictions: usize,
-        /// Number of true tags.
-        references: usize,
-    },
-    /// A tag is not of the BIO scheme.
-    #[error(
-        "entity f1: {side}, sentence {sentence}, token {token} (counted from 0): `{tag}` is not a BIO tag; expected `O`, `B-TYPE` or `I-TYPE` (turn IOBES's `E-` into `I-` and its `S-` into `B-`)"
-    )]
-    UnknownTag {
-        /// Which side is wrong: `predictions`, `references`, or `tags` where there is one side only.
-        side: &'static str,
-        /// Position of the sentence.
-        sentence: usize,
-        /// Position of the token in its sentence.
-        token: usize,
-        /// The offending tag.
-        tag: String,
-    },
-    /// Two neighbouring rows of AX-g do not belong together.
-    #[error(
-        "gender parity: row {row} (counted from 0) and the row after it are not a pair with the same hypothesis; give all rows in the order of the official file"
-    )]
-    NotAPair {
-        /// The first of the two rows.
-        row: usize,
-    },
-}
-
 /// The value of `kind` for `predictions` against `references`.
 ///
 /// # Errors
@@ -235,53 +134,70 @@ pub fn compute(
     predictions: Predictions<'_>,
     references: References<'_>,
 ) -> Result<f64, MetricError> {
-    if kind.needs_split() {
-        return Err(MetricError::NeedsSplit { metric: kind });
-    }
-    if kind.compares_scores() {
-        let wrong = |side| MetricError::WrongKind {
-            metric: kind,
-            side,
-            expected: "scores",
-            got: "classes",
-        };
-        let Predictions::Scores(predicted) = predictions else {
-            return Err(wrong("predictions"));
-        };
-        let References::Scores(actual) = references else {
-            return Err(wrong("references"));
-        };
-        check_lengths(kind, predicted.len(), actual.len())?;
-        check_finite(kind, "predictions", predicted)?;
-        check_finite(kind, "references", actual)?;
-        Ok(match kind {
-            MetricKind::Spearman => correlation::spearman(predicted, actual),
-            _ => correlation::pearson(predicted, actual),
-        })
-    } else {
-        let wrong = |side| MetricError::WrongKind {
-            metric: kind,
-            side,
-            expected: "classes",
-            got: "scores",
-        };
-        let Predictions::Classes(predicted) = predictions else {
-            return Err(wrong("predictions"));
-        };
-        let References::Classes(actual) = references else {
-            return Err(wrong("references"));
-        };
-        check_lengths(kind, predicted.len(), actual.len())?;
-        match kind {
-            MetricKind::F1 => {
-                check_binary("predictions", predicted)?;
-                check_binary("references", actual)?;
-                Ok(classification::f1(predicted, actual))
+    for compares in kind.definition().compares {
+        match compares {
+            Compares::Decisions(score) => {
+                let (predicted, actual) = classes(kind, predictions, references)?;
+                return Ok(score(predicted, actual));
             }
-            MetricKind::MacroF1 => Ok(classification::macro_f1(predicted, actual)),
-            MetricKind::Matthews => Ok(classification::matthews(predicted, actual)),
-            _ => Ok(classification::accuracy(predicted, actual)),
+            Compares::Classes(score) => {
+                let (predicted, actual) = classes(kind, predictions, references)?;
+                return score(predicted, actual);
+            }
+            Compares::Scores(score) => {
+                let (predicted, actual) = scores(kind, predictions, references)?;
+                return Ok(score(predicted.into(), actual.into()));
+            }
+            Compares::Answers(_)
+            | Compares::Judgements(_)
+            | Compares::Tags(_)
+            | Compares::Rows(_) => {}
         }
+    }
+    Err(MetricError::NeedsSplit { metric: kind })
+}
+
+fn classes<'a>(
+    metric: MetricKind,
+    predictions: Predictions<'a>,
+    references: References<'a>,
+) -> Result<(&'a [u32], &'a [u32]), MetricError> {
+    let wrong = |side| MetricError::WrongKind {
+        metric,
+        side,
+        expected: "classes",
+        got: "scores",
+    };
+    match (predictions, references) {
+        (Predictions::Classes(predicted), References::Classes(actual)) => {
+            check_lengths(metric, predicted.len(), actual.len())?;
+            Ok((predicted, actual))
+        }
+        (Predictions::Scores(_), _) => Err(wrong("predictions")),
+        (_, References::Scores(_)) => Err(wrong("references")),
+    }
+}
+
+fn scores<'a>(
+    metric: MetricKind,
+    predictions: Predictions<'a>,
+    references: References<'a>,
+) -> Result<(&'a [f32], &'a [f32]), MetricError> {
+    let wrong = |side| MetricError::WrongKind {
+        metric,
+        side,
+        expected: "scores",
+        got: "classes",
+    };
+    match (predictions, references) {
+        (Predictions::Scores(predicted), References::Scores(actual)) => {
+            check_lengths(metric, predicted.len(), actual.len())?;
+            check_finite(metric, "predictions", predicted)?;
+            check_finite(metric, "references", actual)?;
+            Ok((predicted, actual))
+        }
+        (Predictions::Classes(_), _) => Err(wrong("predictions")),
+        (_, References::Classes(_)) => Err(wrong("references")),
     }
 }
 
@@ -336,13 +252,52 @@ fn check_finite(metric: MetricKind, side: &'static str, scores: &[f32]) -> Resul
     }
 }
 
-fn check_binary(side: &'static str, classes: &[u32]) -> Result<(), MetricError> {
-    match classes.iter().position(|class| *class > 1) {
-        Some(index) => Err(MetricError::NotBinary {
-            side,
-            index,
-            class: classes[index],
-        }),
-        None => Ok(()),
+/// A metric is added by one file and one line of a list.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod error_rate {
+        use crate::metrics::{Compares, Metric};
+
+        pub(super) const METRIC: Metric = Metric {
+            name: "error_rate",
+            spelling: "error-rate",
+            compares: &[Compares::Decisions(|predicted, actual| {
+                let wrong = predicted.iter().zip(actual).filter(|(p, a)| p != a);
+                wrong.count() as f64 / actual.len() as f64
+            })],
+            labels_problem: None,
+        };
+    }
+
+    listed! {
+        /// Metrics of one's own.
+        enum OwnMetric: Metric = METRIC, expecting "the name of a metric" {
+            /// Share of wrong decisions.
+            ErrorRate in error_rate,
+        }
+    }
+
+    #[test]
+    fn a_metric_is_a_file_and_a_line() {
+        let metric: OwnMetric = serde_json::from_str("\"error-rate\"").unwrap();
+        assert_eq!(metric, OwnMetric::ErrorRate);
+        assert_eq!(OwnMetric::called("error_rate"), Some(metric));
+        assert_eq!(OwnMetric::ALL.len(), OwnMetric::SPELLINGS.len());
+        assert_eq!(serde_json::to_string(&metric).unwrap(), "\"error-rate\"");
+        let provided = [Evidence::Classes, Evidence::Decisions];
+        match metric.definition().comparison(&provided) {
+            Some(Compares::Decisions(score)) => {
+                assert_eq!(score(&[0, 1, 1, 0], &[0, 1, 0, 0]), 0.25)
+            }
+            _ => panic!("it compares decisions"),
+        }
+        assert!(
+            metric
+                .definition()
+                .comparison(&[Evidence::Scores])
+                .is_none()
+        );
     }
 }

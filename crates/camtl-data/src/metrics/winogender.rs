@@ -23,7 +23,8 @@
 //! # Ok::<(), camtl_data::metrics::MetricError>(())
 //! ```
 
-use super::{MetricError, check_counts, classification};
+use super::accuracy::accuracy;
+use super::{MetricError, check_counts};
 
 /// AX-g's scores, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -74,7 +75,7 @@ pub fn winogender_scores<H: PartialEq>(
     check_counts(METRIC, "references", predictions.len(), references.len())?;
     Ok(WinogenderScores {
         gender_parity: gender_parity(hypotheses, predictions)?,
-        accuracy: classification::accuracy(predictions, references),
+        accuracy: accuracy(predictions, references),
         pairs: predictions.len() / 2,
     })
 }

@@ -1,10 +1,10 @@
 //! Examples without a label, as someone asks them rather than as a file holds them.
 
-use super::characters::Characters;
 use super::details::{from_cells, replace_text_b};
-use super::example::{Details, Example, Mention, Question, TextSide};
-use super::rows::RawRow;
-use crate::error::RowProblem;
+use crate::formats::RawRow;
+use crate::spec::Characters;
+use crate::spec::RowProblem;
+use crate::spec::{Details, Example, Mention, Question, TextSide};
 use crate::task::{Column, TaskKind, TaskSpec};
 
 /// Why cells make up no example.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::example::{Details, Mention, TextSide};
-use super::rows::RawRow;
-use crate::error::RowProblem;
+use crate::formats::RawRow;
+use crate::spec::RowProblem;
+use crate::spec::{Details, Mention, TextSide};
 use crate::suggest::nearest;
 use crate::task::{Fields, MentionColumns};
 

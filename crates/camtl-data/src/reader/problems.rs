@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::rows::{Collected, LabelUse, Source, decode, for_each_row};
+use super::rows::{Collected, Reading, decode};
 use super::{Example, ReadReport, read_bytes};
 use crate::error::{DataError, RowError, RowProblem};
+use crate::formats::LabelUse;
 use crate::load::unknown_split;
 use crate::task::TaskSpec;
 
@@ -64,17 +65,7 @@ pub fn read_split_with_problems(
         }
     };
     let origin = path.display().to_string();
-    let labels = if layout.fields.label.is_some() {
-        LabelUse::Required
-    } else {
-        LabelUse::Optional
-    };
-    let source = Source {
-        spec,
-        layout: &layout,
-        origin: &origin,
-        labels,
-    };
+    let reading = Reading::new(spec, &layout, &origin, LabelUse::of(&layout.fields));
     let replaced;
     let text = match decode(&bytes, &origin) {
         Ok(text) => text,
@@ -88,8 +79,8 @@ pub fn read_split_with_problems(
             &*replaced
         }
     };
-    let mut collected = Collected::new(&source);
-    let stopped = for_each_row(&source, text, |row| {
+    let mut collected = Collected::new(&reading);
+    let stopped = (layout.format.definition().read)(&reading.source, text, &mut |row| {
         if let Err(error) = collected.push(row) {
             found.push(error.into());
         }

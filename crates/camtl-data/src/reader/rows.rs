@@ -2,108 +2,67 @@
 
 use std::borrow::Cow;
 
-use super::{
-    Details, Example, Label, ReadReport, conll, delimited, details, json_lines, multirc, record,
-    squad,
-};
+use super::{ReadReport, details};
 use crate::error::{DataError, RowError, RowProblem};
-use crate::suggest::nearest;
-use crate::task::{FileFormat, MalformedRows, SplitLayout, TaskKind, TaskSpec};
+use crate::formats::{LabelUse, RawRow, Source, unknown_label};
+use crate::spec::{Details, Example, Label};
+use crate::task::{MalformedRows, SplitLayout, TaskKind, TaskSpec};
 
-/// What is read, and how.
-pub(super) struct Source<'a> {
-    pub(super) spec: &'a TaskSpec,
-    pub(super) layout: &'a SplitLayout,
-    pub(super) origin: &'a str,
-    pub(super) labels: LabelUse,
+/// A split as it is read.
+pub(super) struct Reading<'a> {
+    spec: &'a TaskSpec,
+    layout: &'a SplitLayout,
+    pub(super) source: Source<'a>,
 }
 
-/// Whether a row may come without a label.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum LabelUse {
-    Required,
-    Optional,
-}
-
-impl Source<'_> {
-    pub(super) fn requires_labels(&self) -> bool {
-        self.labels == LabelUse::Required
+impl<'a> Reading<'a> {
+    pub(super) fn new(
+        spec: &'a TaskSpec,
+        layout: &'a SplitLayout,
+        origin: &'a str,
+        labels: LabelUse,
+    ) -> Self {
+        let source = Source {
+            origin,
+            fields: &layout.fields,
+            header: layout.header,
+            columns: layout.columns,
+            names: spec.kind.labels(),
+            no_answer: matches!(spec.kind, TaskKind::Span { no_answer: true }),
+            labels,
+        };
+        Self {
+            spec,
+            layout,
+            source,
+        }
     }
-
-    pub(super) fn error(
-        &self,
-        line: u64,
-        column: Option<String>,
-        problem: RowProblem,
-    ) -> Box<RowError> {
-        Box::new(RowError {
-            origin: self.origin.to_owned(),
-            line,
-            column,
-            problem,
-        })
-    }
-}
-
-/// The cells of a row that the task file names.
-#[derive(Default)]
-pub(super) struct RawRow<'a> {
-    pub(super) line: u64,
-    pub(super) key: Option<Cow<'a, str>>,
-    pub(super) text_a: Cow<'a, str>,
-    pub(super) text_b: Option<Cow<'a, str>>,
-    /// The label with the name of its column for messages.
-    pub(super) label: Option<(Cow<'a, str>, String)>,
-    /// The cells of [`Fields::further`](crate::task::Fields::further).
-    pub(super) further: Vec<Cow<'a, str>>,
-    /// What the format itself has beyond texts and a label.
-    pub(super) details: Details,
-    /// Whether the details hold what is to be predicted.
-    pub(super) truth: bool,
-    pub(super) group: Option<u64>,
-    /// Whether the row is a group by itself.
-    pub(super) own_group: bool,
 }
 
 /// All examples of a file.
 pub(super) fn read_rows(
-    source: &Source<'_>,
+    reading: &Reading<'_>,
     bytes: &[u8],
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
-    let text = decode(bytes, source.origin)?;
-    let mut collected = Collected::new(source);
-    for_each_row(source, text, |row| collected.push(row))?;
+    let text = decode(bytes, reading.source.origin)?;
+    let mut collected = Collected::new(reading);
+    (reading.layout.format.definition().read)(&reading.source, text, &mut |row| {
+        collected.push(row)
+    })?;
     Ok((collected.examples, collected.report))
-}
-
-/// Calls `each` with every row of a text, in order, until it refuses one.
-pub(super) fn for_each_row(
-    source: &Source<'_>,
-    text: &str,
-    each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
-    match source.layout.format {
-        FileFormat::Tsv | FileFormat::Csv => delimited::for_each_row(source, text, each),
-        FileFormat::Jsonl => json_lines::for_each_row(source, text, each),
-        FileFormat::MultiRc => multirc::for_each_row(source, text, each),
-        FileFormat::Record => record::for_each_row(source, text, each),
-        FileFormat::Squad => squad::for_each_squad_row(source, text, each),
-        FileFormat::Mrqa => squad::for_each_mrqa_row(source, text, each),
-        FileFormat::Conll => conll::for_each_row(source, text, each),
-    }
 }
 
 /// The examples of the rows so far.
 pub(super) struct Collected<'s> {
-    source: &'s Source<'s>,
+    reading: &'s Reading<'s>,
     pub(super) examples: Vec<Example>,
     pub(super) report: ReadReport,
 }
 
 impl<'s> Collected<'s> {
-    pub(super) fn new(source: &'s Source<'s>) -> Self {
+    pub(super) fn new(reading: &'s Reading<'s>) -> Self {
         Self {
-            source,
+            reading,
             examples: Vec::new(),
             report: ReadReport::default(),
         }
@@ -120,7 +79,7 @@ impl<'s> Collected<'s> {
             Ok(row) => row,
             Err(error)
                 if error.problem.is_malformed_row()
-                    && self.source.layout.malformed_rows == MalformedRows::Skip =>
+                    && self.reading.layout.malformed_rows == MalformedRows::Skip =>
             {
                 tracing::debug!(%error, "malformed row left out");
                 self.report.skipped_rows += 1;
@@ -129,14 +88,15 @@ impl<'s> Collected<'s> {
             Err(error) => return Err(error),
         };
         let skipped = |text: &str| {
-            self.source
+            self.reading
                 .layout
                 .skip_labels
                 .iter()
                 .any(|label| label == text)
         };
-        let misplaced = |line, (column, problem)| self.source.error(line, Some(column), problem);
-        let layout = self.source.layout;
+        let misplaced =
+            |line, (column, problem)| self.reading.source.error(line, Some(column), problem);
+        let layout = self.reading.layout;
         details::replace_text_b(&layout.replace_text_b, &layout.fields, &mut row)
             .map_err(|found| misplaced(row.line, found))?;
         if row.details == Details::None {
@@ -146,16 +106,21 @@ impl<'s> Collected<'s> {
         let label = match row.label {
             _ if row.truth => Some(Label::Structured),
             Some((text, _)) if skipped(&text) => {
-                if self.source.labels == LabelUse::Required {
+                if self.reading.source.labels == LabelUse::Required {
                     self.report.skipped_labels += 1;
                     return Ok(());
                 }
                 None
             }
-            Some((text, _)) if text.is_empty() && self.source.labels == LabelUse::Optional => None,
+            Some((text, _))
+                if text.is_empty() && self.reading.source.labels == LabelUse::Optional =>
+            {
+                None
+            }
             Some((text, column)) => {
-                let label = parse_label(self.source.spec, &text)
-                    .map_err(|problem| self.source.error(row.line, Some(column), problem))?;
+                let label = parse_label(self.reading.spec, &text).map_err(|problem| {
+                    self.reading.source.error(row.line, Some(column), problem)
+                })?;
                 Some(label)
             }
             None => None,
@@ -185,7 +150,7 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
         | TaskKind::SpanPair { .. } => spec
             .label_index(text)
             .map(Label::Class)
-            .ok_or_else(|| unknown_label(spec, text)),
+            .ok_or_else(|| unknown_label(spec.kind.labels(), text)),
         TaskKind::Regression { min, max } => {
             let score = text
                 .trim()
@@ -206,15 +171,6 @@ fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
         }
         // Their readers give the truth themselves.
         TaskKind::Tagging { .. } | TaskKind::Span { .. } => Ok(Label::Structured),
-    }
-}
-
-pub(super) fn unknown_label(spec: &TaskSpec, text: &str) -> RowProblem {
-    let labels = spec.kind.labels();
-    RowProblem::UnknownLabel {
-        found: text.to_owned(),
-        labels: labels.to_vec(),
-        suggestion: nearest(text, labels.iter().map(String::as_str)).map(str::to_owned),
     }
 }
 

@@ -8,8 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Column, Fields, FileFormat, MalformedRows, SplitSource, Submission, TaskError, TaskKind,
-    TaskSpec,
+    Fields, FileFormat, MalformedRows, SplitSource, Submission, TaskError, TaskKind, TaskSpec,
 };
 use crate::metrics::MetricKind;
 
@@ -275,39 +274,4 @@ struct SplitTable {
     labelled: bool,
     malformed_rows: Option<MalformedRows>,
     metrics: Option<Vec<MetricKind>>,
-}
-
-impl<'de> Deserialize<'de> for Column {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameOrPosition;
-
-        impl Visitor<'_> for NameOrPosition {
-            type Value = Column;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a column's name, or its position counted from 0")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Column, E> {
-                if name.is_empty() {
-                    return Err(E::invalid_value(de::Unexpected::Str(name), &self));
-                }
-                Ok(Column::Name(name.to_owned()))
-            }
-
-            fn visit_u64<E: de::Error>(self, index: u64) -> Result<Column, E> {
-                usize::try_from(index)
-                    .map(Column::Index)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(index), &self))
-            }
-
-            fn visit_i64<E: de::Error>(self, index: i64) -> Result<Column, E> {
-                usize::try_from(index)
-                    .map(Column::Index)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(index), &self))
-            }
-        }
-
-        deserializer.deserialize_any(NameOrPosition)
-    }
 }

@@ -1,6 +1,7 @@
 //! The kinds of tasks.
 
 use crate::encoded::{IGNORED, UNKNOWN};
+use crate::formats::RowForm;
 
 /// What a task predicts.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +87,18 @@ impl TaskKind {
         match self {
             Self::MultipleChoice { labels } => labels.len(),
             _ => 1,
+        }
+    }
+
+    /// The rows that it can be made of.
+    pub(crate) fn rows(&self) -> &'static [RowForm] {
+        match self {
+            Self::Classification { .. } => &[RowForm::Cells, RowForm::Judgements],
+            Self::Regression { .. } | Self::MultipleChoice { .. } | Self::SpanPair { .. } => {
+                &[RowForm::Cells]
+            }
+            Self::Tagging { .. } => &[RowForm::Sentences],
+            Self::Span { .. } => &[RowForm::Questions],
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Component;
 
-use super::{Column, Fields, FileFormat, LAST_COLUMN, SplitSource, TaskError, TaskKind, TaskSpec};
-use crate::metrics::MetricKind;
-use crate::metrics::entities::entities;
-use crate::reader::TextSide;
+use super::{Fields, SplitSource, TaskError, TaskKind, TaskSpec};
+use crate::formats::{FileFormat, Header};
+use crate::metrics::{Evidence, MetricKind};
+use crate::spec::TextSide;
 use crate::suggest::one_of;
 
 impl TaskSpec {
@@ -107,23 +107,7 @@ impl TaskSpec {
                 return Some(format!("`labels` names `{label}` twice"));
             }
         }
-        let of_splits = self
-            .files
-            .values()
-            .filter_map(|split| split.metrics.as_ref());
-        let mut metrics = self.metrics.iter().chain(of_splits.flatten());
-        if !metrics.any(|metric| *metric == MetricKind::EntityF1) {
-            return None;
-        }
-        if labels[0] != "O" {
-            return Some(format!(
-                "`labels` begins with `{}`; the tags of entities begin with `O`, which words cut off by truncation count as",
-                labels[0]
-            ));
-        }
-        entities(labels).err().map(|_| {
-            "`labels` holds a tag that is not of the BIO scheme; entities are tagged `O`, `B-TYPE` and `I-TYPE`".to_owned()
-        })
+        None
     }
 
     /// Metrics against the kind, and against a format of the files.
@@ -134,28 +118,21 @@ impl TaskSpec {
                     .to_owned(),
             );
         }
-        let fitting = || {
-            one_of(
-                MetricKind::ALL
-                    .iter()
-                    .filter(|metric| metric.fits(&self.kind, format))
-                    .map(|metric| metric.name()),
-            )
-        };
+        let provided = Evidence::of(&self.kind, format);
+        let fits = |metric: MetricKind| metric.definition().comparison(&provided).is_some();
         let mut seen = BTreeSet::new();
         for metric in metrics {
-            if !metric.fits(&self.kind, format) {
+            if !fits(*metric) {
+                let fitting = MetricKind::ALL.iter().filter(|metric| fits(**metric));
                 return Some(format!(
                     "metric `{metric}` does not fit {}; use {}",
                     self.kind.name(),
-                    fitting()
+                    one_of(fitting.map(|metric| metric.name()))
                 ));
             }
-            if *metric == MetricKind::F1 && self.kind.num_outputs() != 2 {
-                return Some(format!(
-                    "metric `f1` is that of the second of two labels, but the task has {}; use `macro-f1`",
-                    self.kind.num_outputs()
-                ));
+            let labels_problem = metric.definition().labels_problem;
+            if let Some(problem) = labels_problem.and_then(|find| find(self.kind.labels())) {
+                return Some(problem);
             }
             if !seen.insert(*metric) {
                 return Some(format!("`metrics` names `{metric}` twice"));
@@ -197,6 +174,11 @@ impl TaskSpec {
                 "files.{split}: no `label` among its fields; name the column, or write `labelled = false`"
             ));
         }
+        let format = layout.format.definition();
+        let header = Header {
+            header: layout.header,
+            columns: layout.columns,
+        };
         let fields = &layout.fields;
         let named = [
             ("text_a", Some(&fields.text_a)),
@@ -214,33 +196,8 @@ impl TaskSpec {
         });
         for (field, column) in named.into_iter().chain(further) {
             let Some(column) = column else { continue };
-            match (layout.format, layout.header, column) {
-                (FileFormat::Jsonl, _, Column::Index(index)) => {
-                    return Some(format!(
-                        "files.{split}: field `{field}` is position {index}, but JSON objects have keys; give a name"
-                    ));
-                }
-                (FileFormat::Conll, _, Column::Name(name))
-                    if field != "label" || name != LAST_COLUMN =>
-                {
-                    return Some(format!(
-                        "files.{split}: field `{field}` is column `{name}`, but CoNLL files name no columns; give a position from 0, or `last` for the column of tags"
-                    ));
-                }
-                (FileFormat::Tsv | FileFormat::Csv, false, Column::Name(name)) => {
-                    return Some(format!(
-                        "files.{split}: field `{field}` is column `{name}`, but the file has no header (`header = false`); give a position from 0"
-                    ));
-                }
-                (FileFormat::Tsv | FileFormat::Csv, false, Column::Index(index))
-                    if layout.columns.is_some_and(|columns| *index >= columns) =>
-                {
-                    return Some(format!(
-                        "files.{split}: field `{field}` is position {index} (from 0), but `columns` says there are {}",
-                        layout.columns.unwrap_or_default()
-                    ));
-                }
-                _ => {}
+            if let Some(problem) = format.column_problem(&header, field, column) {
+                return Some(format!("files.{split}: {problem}"));
             }
         }
         None
@@ -248,40 +205,20 @@ impl TaskSpec {
 
     /// Whether the files can hold what the kind needs.
     fn format_problem(&self, format: FileFormat) -> Option<String> {
-        let fits = match (&self.kind, format) {
-            (TaskKind::Tagging { .. }, format) => format == FileFormat::Conll,
-            (TaskKind::Span { .. }, format) => {
-                matches!(format, FileFormat::Squad | FileFormat::Mrqa)
-            }
-            (TaskKind::Classification { .. }, FileFormat::MultiRc) => true,
-            (TaskKind::Classification { labels }, FileFormat::Record) => {
-                if labels.as_slice() != ["0", "1"] {
-                    return Some(
-                        "the format `record` labels candidates `0` and `1`; write labels = [\"0\", \"1\"]"
-                            .to_owned(),
-                    );
-                }
-                true
-            }
-            (_, format) => {
-                matches!(
-                    format,
-                    FileFormat::Tsv | FileFormat::Csv | FileFormat::Jsonl
-                )
-            }
-        };
-        let wanted = match self.kind {
-            TaskKind::Tagging { .. } => "`conll`",
-            TaskKind::Span { .. } => "`squad` or `mrqa`",
-            TaskKind::Classification { .. } => "`tsv`, `csv`, `jsonl`, `multirc` or `record`",
-            _ => "`tsv`, `csv` or `jsonl`",
-        };
-        (!fits).then(|| {
-            format!(
-                "the format `{format}` does not fit {}; use {wanted}",
-                self.kind.name()
-            )
-        })
+        let fits = |format: FileFormat| self.kind.rows().contains(&format.definition().rows);
+        if !fits(format) {
+            let fitting = FileFormat::ALL.iter().filter(|format| fits(**format));
+            return Some(format!(
+                "the format `{format}` does not fit {}; use {}",
+                self.kind.name(),
+                one_of(fitting.map(ToString::to_string))
+            ));
+        }
+        let labels = (format.definition().labels).filter(|labels| self.kind.labels() != *labels)?;
+        Some(format!(
+            "the format `{format}` labels candidates `{}`; write labels = {labels:?}",
+            labels.join("` and `")
+        ))
     }
 
     /// Whether options and mentions are there for the kinds that need them, and only for these.

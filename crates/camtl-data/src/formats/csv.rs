@@ -2,18 +2,31 @@
 
 use std::borrow::Cow;
 
-use super::delimited::Record;
-use crate::error::RowProblem;
+use super::delimited::{Record, column_problem, rows_of};
+use super::{Format, FormatFields, RowForm};
+use crate::spec::RowProblem;
+
+pub(super) const FORMAT: Format = Format {
+    spelling: "csv",
+    rows: RowForm::Cells,
+    fields: FormatFields::Named {
+        default: None,
+        problem: column_problem,
+    },
+    labels: None,
+    evidence: None,
+    read: |source, text, each| rows_of(source, CsvRecords::new(text), ',', each),
+};
 
 /// Strict CSV: a field is quoted as a whole or not at all, so that a stray quote cannot swallow rows unnoticed.
-pub(super) struct CsvRecords<'a> {
+struct CsvRecords<'a> {
     text: &'a str,
     at: usize,
     line: u64,
 }
 
 impl<'a> CsvRecords<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    fn new(text: &'a str) -> Self {
         Self {
             text,
             at: 0,

@@ -8,10 +8,21 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::delimited::lines;
+use super::format::{Format, FormatFields, RowForm};
 use super::json_value::{parse_object, plain, type_name};
-use super::rows::{LabelUse, RawRow, Source};
-use crate::error::{RowError, RowProblem};
+use super::row::{Each, LabelUse, RawRow, Source};
+use crate::metrics::Evidence;
+use crate::spec::{Fields, RowError, RowProblem};
 use crate::suggest::nearest;
+
+pub(super) const FORMAT: Format = Format {
+    spelling: "multirc",
+    rows: RowForm::Judgements,
+    fields: FormatFields::Own(|| Fields::named("passage", "question_answer", "label", "idx")),
+    labels: None,
+    evidence: Some(Evidence::Judgements),
+    read: for_each_row,
+};
 
 /// A label, and where it stands for messages.
 type PlacedLabel = (Cow<'static, str>, String);
@@ -19,18 +30,14 @@ type PlacedLabel = (Cow<'static, str>, String);
 type Object = Map<String, Value>;
 
 /// Calls `each` with every answer, in order, until it refuses one. Blank lines are no rows.
-pub(super) fn for_each_row(
-    source: &Source<'_>,
-    text: &str,
-    mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
+fn for_each_row(source: &Source<'_>, text: &str, each: Each<'_>) -> Result<(), Box<RowError>> {
     let mut questions = 0;
     for (line, text) in lines(text) {
         if text.trim().is_empty() {
             continue;
         }
         match parse_object(text) {
-            Ok(object) => Place { source, line }.passage(&object, &mut questions, &mut each)?,
+            Ok(object) => Place { source, line }.passage(&object, &mut questions, each)?,
             Err(problem) => each(Err(source.error(line, None, problem)))?,
         }
     }
@@ -45,15 +52,12 @@ struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
-    fn passage<F>(
+    fn passage(
         self,
         object: &Object,
         groups: &mut u64,
-        each: &mut F,
-    ) -> Result<(), Box<RowError>>
-    where
-        F: FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-    {
+        each: Each<'_>,
+    ) -> Result<(), Box<RowError>> {
         let read = || -> Result<_, Box<RowError>> {
             let idx = self.plain(object, "", "idx")?;
             let passage = self.object(self.value(object, "", "passage")?, "/passage")?;
@@ -111,7 +115,7 @@ impl<'s> Place<'s> {
         let idx = self.plain(object, at, "idx")?;
         let text = format!("{question} {}", self.text(object, at, "text")?);
         let absent = matches!(object.get("label"), None | Some(Value::Null));
-        let label = if self.source.layout.fields.label.is_none()
+        let label = if self.source.fields.label.is_none()
             || (absent && self.source.labels == LabelUse::Optional)
         {
             None

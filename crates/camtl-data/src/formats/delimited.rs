@@ -1,36 +1,39 @@
-//! Rows of cells: TSV without any quoting, and CSV as RFC 4180 has it.
+//! Rows of cells in columns: what TSV and CSV have in common.
 
 use std::borrow::Cow;
 
-use super::csv_records::CsvRecords;
-use super::rows::{LabelUse, RawRow, Source};
-use crate::error::{RowError, RowProblem};
+use super::format::Header;
+use super::row::{Each, LabelUse, RawRow, Source};
+use crate::spec::{Column, RowError, RowProblem};
 use crate::suggest::nearest;
-use crate::task::{Column, FileFormat};
 
 /// A row before its columns are looked at: its first line, and its cells.
 pub(super) type Record<'a> = (u64, Result<Vec<Cow<'a, str>>, RowProblem>);
 
-/// Calls `each` with every data row, in order, until it refuses one.
-pub(super) fn for_each_row<'a>(
-    source: &Source<'_>,
-    text: &'a str,
-    each: impl FnMut(Result<RawRow<'a>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
-    match source.layout.format {
-        FileFormat::Csv => rows_of(source, CsvRecords::new(text), ',', each),
-        _ => rows_of(source, tsv_records(text), '\t', each),
+/// What is wrong with the column of a field of a delimited file.
+pub(super) fn column_problem(header: &Header, field: &str, column: &Column) -> Option<String> {
+    match (header.header, column) {
+        (false, Column::Name(name)) => Some(format!(
+            "field `{field}` is column `{name}`, but the file has no header (`header = false`); give a position from 0"
+        )),
+        (false, Column::Index(index)) => (header.columns)
+            .filter(|columns| index >= columns)
+            .map(|columns| format!(
+                "field `{field}` is position {index} (from 0), but `columns` says there are {columns}"
+            )),
+        (true, Column::Name(_) | Column::Index(_)) => None,
     }
 }
 
-fn rows_of<'a>(
+/// Calls `each` with every data row, in order, until it refuses one.
+pub(super) fn rows_of<'a>(
     source: &Source<'_>,
     mut records: impl Iterator<Item = Record<'a>>,
     separator: char,
-    mut each: impl FnMut(Result<RawRow<'a>, Box<RowError>>) -> Result<(), Box<RowError>>,
+    each: Each<'_>,
 ) -> Result<(), Box<RowError>> {
     let mut columns: Option<ResolvedColumns> = None;
-    if source.layout.header {
+    if source.header {
         let Some((line, header)) = records.next() else {
             return Ok(());
         };
@@ -82,7 +85,6 @@ impl ResolvedColumns {
 
     fn from_count(source: &Source<'_>, line: u64, found: usize) -> Result<Self, Box<RowError>> {
         let (count, known_from) = source
-            .layout
             .columns
             .map_or((found, "as in the first row"), |count| {
                 (count, "`columns` of the task file")
@@ -107,7 +109,7 @@ impl ResolvedColumns {
         known_from: &'static str,
         place: impl Fn(&Column) -> Result<usize, RowProblem>,
     ) -> Result<Self, Box<RowError>> {
-        let fields = &source.layout.fields;
+        let fields = source.fields;
         let required =
             |column: &Column| place(column).map_err(|problem| source.error(line, None, problem));
         let label =
@@ -205,8 +207,4 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (u64, &str)> {
         let line = line.strip_suffix('\n').unwrap_or(line);
         line.strip_suffix('\r').unwrap_or(line)
     }))
-}
-
-fn tsv_records(text: &str) -> impl Iterator<Item = Record<'_>> {
-    lines(text).map(|(line, text)| (line, Ok(text.split('\t').map(Cow::Borrowed).collect())))
 }

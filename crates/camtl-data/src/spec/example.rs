@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use super::TextSide;
 
 /// One row of a data file.
 ///
@@ -73,17 +73,6 @@ pub struct Mention {
     pub side: TextSide,
     /// The place in bytes; not empty.
     pub range: Range<usize>,
-}
-
-/// The first or the second text: `"a"` or `"b"` in task files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TextSide {
-    /// `text_a`.
-    #[default]
-    A,
-    /// `text_b`.
-    B,
 }
 
 /// A candidate of a `ReCoRD` query.

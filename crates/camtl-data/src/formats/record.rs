@@ -11,12 +11,23 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::characters::Characters;
 use super::delimited::lines;
-use super::example::{Candidate, Details};
+use super::format::{Format, FormatFields, RowForm};
 use super::json_value::plain;
-use super::rows::{RawRow, Source};
-use crate::error::{RowError, RowProblem};
+use super::row::{Each, RawRow, Source};
+use crate::metrics::Evidence;
+use crate::spec::Characters;
+use crate::spec::{Candidate, Details};
+use crate::spec::{Fields, RowError, RowProblem};
+
+pub(super) const FORMAT: Format = Format {
+    spelling: "record",
+    rows: RowForm::Judgements,
+    fields: FormatFields::Own(|| Fields::named("passage", "query", "answers", "idx")),
+    labels: Some(&["0", "1"]),
+    evidence: Some(Evidence::Answers),
+    read: for_each_row,
+};
 
 /// Where the entity goes.
 const GAP: &str = "@placeholder";
@@ -63,11 +74,7 @@ struct Answer {
 }
 
 /// Calls `each` with every candidate of every query, in order, until it refuses one. Blank lines are no rows.
-pub(super) fn for_each_row(
-    source: &Source<'_>,
-    text: &str,
-    mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
+fn for_each_row(source: &Source<'_>, text: &str, each: Each<'_>) -> Result<(), Box<RowError>> {
     let mut queries = 0;
     for (line, text) in lines(text) {
         if text.trim().is_empty() {
@@ -102,7 +109,7 @@ pub(super) fn for_each_row(
         for (number, query) in parsed.qas.iter().enumerate() {
             let group = queries;
             queries += 1;
-            let labelled = source.layout.fields.label.is_some() && query.answers.is_some();
+            let labelled = source.fields.label.is_some() && query.answers.is_some();
             if !query.query.contains(GAP) {
                 let column = format!("`/qas/{number}/query`");
                 let problem = RowProblem::NoGap { gap: GAP };
@@ -112,10 +119,7 @@ pub(super) fn for_each_row(
             let answers: BTreeSet<&str> = (query.answers.iter().flatten())
                 .map(|answer| answer.text.as_str())
                 .collect();
-            if answers.is_empty()
-                && source.layout.fields.label.is_some()
-                && source.requires_labels()
-            {
+            if answers.is_empty() && source.fields.label.is_some() && source.requires_labels() {
                 let column = format!("`/qas/{number}/answers`");
                 each(Err(source.error(line, Some(column), RowProblem::NoAnswer)))?;
                 continue;

@@ -6,19 +6,36 @@
 use std::borrow::Cow;
 
 use super::delimited::lines;
-use super::example::Details;
-use super::rows::{RawRow, Source, unknown_label};
-use crate::error::{RowError, RowProblem};
-use crate::task::{Column, LAST_COLUMN};
+use super::format::{Format, FormatFields, RowForm};
+use super::row::{Each, RawRow, Source, unknown_label};
+use crate::spec::Details;
+use crate::spec::{Column, Fields, LAST_COLUMN};
+use crate::spec::{RowError, RowProblem};
+
+pub(super) const FORMAT: Format = Format {
+    spelling: "conll",
+    rows: RowForm::Sentences,
+    fields: FormatFields::Named {
+        default: Some(|| Fields {
+            label: Some(Column::Name(LAST_COLUMN.to_owned())),
+            ..Fields::new(Column::Index(0))
+        }),
+        problem: |_, field, column| match column {
+            Column::Name(name) if field != "label" || name != LAST_COLUMN => Some(format!(
+                "field `{field}` is column `{name}`, but CoNLL files name no columns; give a position from 0, or `last` for the column of tags"
+            )),
+            Column::Name(_) | Column::Index(_) => None,
+        },
+    },
+    labels: None,
+    evidence: None,
+    read: for_each_row,
+};
 
 const DOCUMENT: &str = "-DOCSTART-";
 
 /// Calls `each` with every sentence, in order, until it refuses one.
-pub(super) fn for_each_row(
-    source: &Source<'_>,
-    text: &str,
-    mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
+fn for_each_row(source: &Source<'_>, text: &str, each: Each<'_>) -> Result<(), Box<RowError>> {
     let mut sentence: Vec<(u64, &str)> = Vec::new();
     for (line, text) in lines(text).chain([(0, "")]) {
         if text.starts_with(DOCUMENT) {
@@ -36,7 +53,7 @@ pub(super) fn for_each_row(
 
 /// A sentence; the problem of its first bad line.
 fn row(source: &Source<'_>, sentence: &[(u64, &str)]) -> Result<RawRow<'static>, Box<RowError>> {
-    let fields = &source.layout.fields;
+    let fields = source.fields;
     let mut words = Vec::with_capacity(sentence.len());
     let mut tags = Vec::with_capacity(sentence.len());
     let mut labelled = fields.label.is_some();
@@ -74,8 +91,9 @@ fn row(source: &Source<'_>, sentence: &[(u64, &str)]) -> Result<RawRow<'static>,
                 labelled = false;
                 continue;
             }
-            let class = (source.spec.label_index(tag))
-                .ok_or_else(|| source.error(*line, name(), unknown_label(source.spec, tag)))?;
+            let class = source
+                .class_of(tag)
+                .ok_or_else(|| source.error(*line, name(), unknown_label(source.names, tag)))?;
             tags.push(class);
         }
     }

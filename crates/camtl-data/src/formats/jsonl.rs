@@ -5,18 +5,32 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::delimited::lines;
+use super::format::{Format, FormatFields, RowForm};
 use super::json_value::{parse_object, plain, type_name};
-use super::rows::{LabelUse, RawRow, Source};
-use crate::error::{RowError, RowProblem};
+use super::row::{Each, LabelUse, RawRow, Source};
+use crate::spec::Column;
+use crate::spec::{RowError, RowProblem};
 use crate::suggest::nearest;
-use crate::task::Column;
+
+pub(super) const FORMAT: Format = Format {
+    spelling: "jsonl",
+    rows: RowForm::Cells,
+    fields: FormatFields::Named {
+        default: None,
+        problem: |_, field, column| match column {
+            Column::Name(_) => None,
+            Column::Index(index) => Some(format!(
+                "field `{field}` is position {index}, but JSON objects have keys; give a name"
+            )),
+        },
+    },
+    labels: None,
+    evidence: None,
+    read: for_each_row,
+};
 
 /// Calls `each` with every object, in order, until it refuses one. Blank lines are no rows.
-pub(super) fn for_each_row(
-    source: &Source<'_>,
-    text: &str,
-    mut each: impl FnMut(Result<RawRow<'_>, Box<RowError>>) -> Result<(), Box<RowError>>,
-) -> Result<(), Box<RowError>> {
+fn for_each_row(source: &Source<'_>, text: &str, each: Each<'_>) -> Result<(), Box<RowError>> {
     for (line, text) in lines(text) {
         if !text.trim().is_empty() {
             each(row(source, line, text))?;
@@ -28,7 +42,7 @@ pub(super) fn for_each_row(
 fn row(source: &Source<'_>, line: u64, text: &str) -> Result<RawRow<'static>, Box<RowError>> {
     let object = parse_object(text).map_err(|problem| source.error(line, None, problem))?;
     let object = &object;
-    let fields = &source.layout.fields;
+    let fields = source.fields;
     let at = |column: &Column, problem| source.error(line, Some(column.to_string()), problem);
     let text_of = |column: &Column| -> Result<Cow<'static, str>, Box<RowError>> {
         match look_up(object, column) {

@@ -1,23 +1,28 @@
-//! Correlation of predicted and reference scores. Inputs are checked by [`super::compute`]: equal lengths, at least one
-//! example, finite values. All sums are in f64.
+//! Pearson's correlation coefficient. All sums are in f64.
+
+use ndarray::ArrayView1;
+
+use super::{Compares, Metric};
+
+pub(super) const METRIC: Metric = Metric {
+    name: "pearson",
+    spelling: "pearson",
+    compares: &[Compares::Scores(pearson)],
+    labels_problem: None,
+};
 
 /// Pearson's r; 0 where it is 0/0, that is if either side is constant (a single example included).
-pub(super) fn pearson(predicted: &[f32], actual: &[f32]) -> f64 {
+fn pearson(predicted: ArrayView1<'_, f32>, actual: ArrayView1<'_, f32>) -> f64 {
     let x: Vec<f64> = predicted.iter().map(|v| f64::from(*v)).collect();
     let y: Vec<f64> = actual.iter().map(|v| f64::from(*v)).collect();
     pearson_f64(&x, &y)
-}
-
-/// Spearman's rho: Pearson's r of the average ranks; 0 if either side is constant.
-pub(super) fn spearman(predicted: &[f32], actual: &[f32]) -> f64 {
-    pearson_f64(&average_ranks(predicted), &average_ranks(actual))
 }
 
 fn is_constant(values: &[f64]) -> bool {
     values.iter().all(|value| *value == values[0])
 }
 
-fn pearson_f64(x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn pearson_f64(x: &[f64], y: &[f64]) -> f64 {
     // Tested on the values, not on the variance: the rounded mean of equal values may differ from them by a hair, which
     // would turn 0/0 into an arbitrary number.
     if is_constant(x) || is_constant(y) {
@@ -45,26 +50,4 @@ fn pearson_f64(x: &[f64], y: &[f64]) -> f64 {
         yy += dy * dy;
     }
     (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0)
-}
-
-/// Ranks from 1; equal values share the mean of the ranks they occupy.
-fn average_ranks(values: &[f32]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut start = 0;
-    while start < order.len() {
-        let value = values[order[start]];
-        let mut end = start + 1;
-        // `==` so that 0.0 and -0.0, which the total order keeps apart, are one value.
-        while end < order.len() && values[order[end]] == value {
-            end += 1;
-        }
-        let rank = (start + 1 + end) as f64 / 2.0;
-        for index in &order[start..end] {
-            ranks[*index] = rank;
-        }
-        start = end;
-    }
-    ranks
 }

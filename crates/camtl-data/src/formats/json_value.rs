@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::RowProblem;
+use crate::spec::RowProblem;
 
 /// The object of a line.
 pub(super) fn parse_object(text: &str) -> Result<Map<String, Value>, RowProblem> {
