@@ -8,6 +8,7 @@
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::reader::Label;
+use camtl_data::task::TaskKind;
 use camtl_model::{HeadBiasInit, HeadKind, Model};
 use tch::Tensor;
 
@@ -26,7 +27,13 @@ pub(crate) fn set(model: &Model, datasets: &[TaskDataset]) -> Result<(), TrainEr
     for (task, (dataset, head)) in datasets.iter().zip(&model.config().tasks).enumerate() {
         let split = crate::evaluate::find_split(dataset, TRAIN)?;
         let bias = match head.kind {
-            HeadKind::Regression => vec![mean(split.iter().filter_map(|example| example.label))],
+            HeadKind::Regression => {
+                let TaskKind::Regression { min, max } = dataset.spec.kind else {
+                    continue;
+                };
+                let labels = split.iter().filter_map(|example| example.label);
+                vec![mean(labels, min, max)]
+            }
             HeadKind::Classification | HeadKind::SpanPair => {
                 let labels = split.iter().filter_map(|example| match example.label {
                     Some(Label::Class(class)) => Some(class as usize),
@@ -49,12 +56,12 @@ pub(crate) fn set(model: &Model, datasets: &[TaskDataset]) -> Result<(), TrainEr
     Ok(())
 }
 
-/// Mean of the finite scores; one that is not finite is named when its loss is computed.
-fn mean(labels: impl Iterator<Item = Label>) -> f32 {
+/// Mean of the scores within the task's range; others are named when their loss is computed.
+fn mean(labels: impl Iterator<Item = Label>, min: f32, max: f32) -> f32 {
     let (mut sum, mut count) = (0.0, 0.0);
     for label in labels {
         if let Label::Score(score) = label
-            && score.is_finite()
+            && (min..=max).contains(&score)
         {
             sum += f64::from(score);
             count += 1.0;
@@ -95,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_regression_starts_at_its_mean() {
-        let labels = [0.5, 2.5, 4.5].map(Label::Score);
-        assert_eq!(mean(labels.into_iter()), 2.5);
+        let labels = [0.5, 2.5, 3e38, 4.5].map(Label::Score);
+        assert_eq!(mean(labels.into_iter(), 0.0, 5.0), 2.5);
     }
 }
