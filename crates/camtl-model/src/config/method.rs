@@ -308,20 +308,6 @@ impl MethodConfig {
         self.upper_half_from.unwrap_or_else(|| encoder.upper_half())
     }
 
-    /// Whether `layer` has conditional attention.
-    pub(crate) fn has_attention(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.conditional_attention
-            && match self.attention_layers {
-                AttentionLayers::All => true,
-                AttentionLayers::Upper => layer >= self.upper_half(encoder),
-            }
-    }
-
-    /// Whether the two norms of `layer` are conditional.
-    pub(crate) fn has_layer_norm(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.conditional_layer_norm && layer >= self.upper_half(encoder)
-    }
-
     /// Whether `layer` carries the bottleneck of CA-MTL base.
     pub(crate) fn has_base_bottleneck(&self, encoder: &EncoderConfig, layer: i64) -> bool {
         self.conditional_bottleneck
@@ -332,11 +318,6 @@ impl MethodConfig {
     /// Whether a bottleneck runs beside every layer.
     pub(crate) fn has_skip_path(&self) -> bool {
         self.conditional_bottleneck && self.variant == Variant::Large
-    }
-
-    /// Whether `layer` is made from scratch under its own names.
-    pub(crate) fn is_from_scratch(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.has_base_bottleneck(encoder, layer) && self.base_top_layer == BaseTopLayer::Scratch
     }
 
     /// Checks the switches against the encoder and the longest sequence L.

@@ -47,8 +47,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::config::Activation;
 use crate::error::ModelError;
-use crate::execution::Bucket;
-use crate::execution::ModelInput;
+use crate::execution::bucket::Bucket;
+use crate::execution::input::ModelInput;
 use crate::model::Model;
 
 /// A batch of classifications and regressions on the host, one sequence per example, sorted by task.

@@ -35,7 +35,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::error::{ModelError, nearest};
 use crate::execution::linear_map::{LinearMap, LoweredCopies};
 use crate::parameters::init;
-use crate::parameters::{Block, Module, ParameterSpec};
+use crate::parameters::spec::{Block, LinearId, Module, ParameterId, ParameterSpec};
 
 /// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
 const ALIGNMENT: i64 = camtl_ops::RANGE_ALIGNMENT;
@@ -55,8 +55,7 @@ pub struct ParameterEntry {
     pub decay: bool,
     /// First element in [`ParameterStore::flat`]; none if frozen.
     pub offset: Option<i64>,
-    /// Name in a plain encoder's weight file, if it comes from one.
-    pub(crate) pretrained: Option<String>,
+    pub(crate) spec: ParameterSpec,
     leaf: usize,
     row: i64,
 }
@@ -166,9 +165,9 @@ impl ParameterStore {
                     shape: spec.shape.clone(),
                     module: spec.module,
                     trainable: spec.trainable,
-                    decay: spec.decays(),
+                    decay: spec.decays,
                     offset: leaves[leaf].offset.map(|offset| offset + row * columns),
-                    pretrained: spec.pretrained.clone(),
+                    spec: spec.clone(),
                     leaf,
                     row,
                 }
@@ -349,9 +348,37 @@ impl ParameterStore {
             })
     }
 
-    /// The parameter called `name` for use in a forward pass, with gradient tracking.
-    pub(crate) fn tracked(&self, name: &str) -> Result<Tensor, ModelError> {
-        self.rows_at(self.position(name)?, |leaf| self.tracked_leaf(leaf))
+    /// The handle of the parameter called `name`.
+    ///
+    /// # Errors
+    /// There is none; the message names the nearest.
+    #[cfg(test)]
+    pub(crate) fn id(&self, name: &str) -> Result<ParameterId, ModelError> {
+        self.position(name).map(ParameterId)
+    }
+
+    /// The handle of the entry at `at`.
+    pub(crate) fn at(&self, at: usize) -> ParameterId {
+        ParameterId(at)
+    }
+
+    pub(crate) fn name(&self, id: ParameterId) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// Size of the first dimension.
+    pub(crate) fn rows(&self, id: ParameterId) -> i64 {
+        self.entries[id.0].shape.first().copied().unwrap_or(1)
+    }
+
+    /// The parameter without gradient tracking; it shares the model's memory.
+    pub(crate) fn value(&self, id: ParameterId) -> Result<Tensor, ModelError> {
+        self.value_at(id.0)
+    }
+
+    /// The parameter for use in a forward pass, with gradient tracking.
+    pub(crate) fn tracked(&self, id: ParameterId) -> Result<Tensor, ModelError> {
+        self.rows_at(id.0, |leaf| self.tracked_leaf(leaf))
     }
 
     fn tracked_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
@@ -398,27 +425,29 @@ impl ParameterStore {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// The leaves of `block` (trained rows and frozen rows apart), each with the names and row
-    /// counts of its parameters in row order.
-    pub(crate) fn block_leaves(&self, block: Block) -> Vec<(Tensor, Vec<(&str, i64)>)> {
-        let mut leaves: BTreeMap<usize, Vec<(&str, i64)>> = BTreeMap::new();
-        for &at in self
-            .blocks
-            .get(&block)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-        {
-            let entry = &self.entries[at];
-            let rows = entry.shape.first().copied().unwrap_or(1);
-            leaves
-                .entry(entry.leaf)
-                .or_default()
-                .push((entry.name.as_str(), rows));
+    /// The leaves of `block` (trained rows and frozen rows apart), each with its parameters in row
+    /// order.
+    pub(crate) fn block_leaves(&self, block: Block) -> Vec<(Tensor, Vec<ParameterId>)> {
+        let mut leaves: BTreeMap<usize, Vec<ParameterId>> = BTreeMap::new();
+        for &at in self.blocks.get(&block).into_iter().flatten() {
+            let leaf = self.entries[at].leaf;
+            leaves.entry(leaf).or_default().push(ParameterId(at));
         }
         leaves
             .into_iter()
             .map(|(leaf, members)| (self.leaves[leaf].tensor.shallow_clone(), members))
             .collect()
+    }
+
+    /// Parameters of `block`, one after another; without a copy if they are all of one leaf.
+    pub(crate) fn stacked(&self, block: Block, ids: &[ParameterId]) -> Result<Tensor, ModelError> {
+        let mut leaves = self.block_leaves(block).into_iter();
+        if let Some((leaf, _)) = leaves.find(|(_, members)| members == ids) {
+            return Ok(leaf);
+        }
+        let parts = ids.iter().map(|&id| self.tracked(id));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 
     /// A number that changes whenever parameters are written: the sum of libtorch's version
@@ -478,17 +507,15 @@ impl ParameterStore {
         }
     }
 
-    /// The weight and bias called `name`, for a forward pass with gradient tracking; with `lowered`,
-    /// also their copies as of the last [`ParameterStore::lower`].
-    pub(crate) fn linear(&self, name: &str, lowered: bool) -> Result<LinearMap, ModelError> {
-        let weight = self.position(&format!("{name}.weight"))?;
-        let bias = self.position(&format!("{name}.bias"))?;
-        let copy = |at| self.rows_at(at, |leaf| self.lowered_leaf(leaf));
+    /// A linear map for a forward pass with gradient tracking; with `lowered`, also copies as of the
+    /// last [`ParameterStore::lower`].
+    pub(crate) fn linear(&self, id: LinearId, lowered: bool) -> Result<LinearMap, ModelError> {
+        let copy = |id: ParameterId| self.rows_at(id.0, |leaf| self.lowered_leaf(leaf));
         Ok(LinearMap {
-            weight: self.rows_at(weight, |leaf| self.tracked_leaf(leaf))?,
-            bias: self.rows_at(bias, |leaf| self.tracked_leaf(leaf))?,
+            weight: self.tracked(id.weight)?,
+            bias: self.tracked(id.bias)?,
             lowered: lowered
-                .then(|| Ok::<_, ModelError>((copy(weight)?, copy(bias)?)))
+                .then(|| Ok::<_, ModelError>((copy(id.weight)?, copy(id.bias)?)))
                 .transpose()?,
         })
     }
