@@ -33,7 +33,13 @@ impl Bottleneck {
             && method.generator_init == GeneratorInit::Zero;
         let up = if identity { Init::Zeros } else { normal };
         Bottleneck {
-            transformation: list.task_map(&format!("{name}.emb_transf"), width, module, normal, 1),
+            transformation: list.task_map(
+                &format!("{name}.emb_transf"),
+                width,
+                module,
+                list.task_map_init(),
+                1,
+            ),
             generator: list.own_generator(&format!("{name}.hidden_modulation"), module),
             down: list.linear(
                 &format!("{name}.down_proj_layer"),

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 
 use tch::Tensor;
 
+use crate::config::TaskVectorInit;
 use crate::error::ModelError;
 use crate::execution::invariance as tiles;
 use crate::execution::modulation::{Film, LayerModulation, Modulation};
 use crate::modules::TaskModule;
 use crate::parameters::build::{Builder, Site, TaskMap};
-use crate::parameters::spec::{Block, LinearId, Module, ParameterId};
+use crate::parameters::spec::{Block, Init, LinearId, Module, ParameterId};
 use crate::parameters::store::ParameterStore;
 
 /// Where task vectors are.
@@ -31,12 +32,15 @@ impl TaskVectorIds {
     pub(crate) fn declare(&mut self, site: Site<'_>, list: &mut Builder<'_>) {
         let config = list.config;
         let (method, width) = (&config.method, config.encoder.hidden_size);
-        let normal = list.normal();
         match site {
             Site::Start { name } if method.is_conditional() => {
                 let name = format!("{name}.task_type_embeddings.weight");
                 let shape = [config.tasks.len() as i64, width];
-                let id = list.push(name, &shape, Module::TaskEmbeddings, normal);
+                let start = match method.task_vector_init {
+                    TaskVectorInit::Small => list.normal(),
+                    TaskVectorInit::Unit => Init::Normal((width as f64).sqrt().recip()),
+                };
+                let id = list.push(name, &shape, Module::TaskEmbeddings, start);
                 list.spec_mut(id).in_table = true;
                 list.spec_mut(id).per_task = true;
                 self.embeddings = Some(id);
@@ -44,8 +48,8 @@ impl TaskVectorIds {
             Site::EncoderStart { name } if method.reads_transformed_task() => {
                 let name = format!("{name}.task_transformation");
                 let module = Module::TaskTransformation;
-                self.transformation =
-                    Some(list.table_linear(&name, [width, width], module, normal));
+                let init = list.task_map_init();
+                self.transformation = Some(list.table_linear(&name, [width, width], module, init));
             }
             _ => {}
         }

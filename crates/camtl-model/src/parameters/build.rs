@@ -4,7 +4,7 @@
 //! Names are the released code's state-dict names, so its weights (and the pretrained encoder's) are
 //! found by name; the order is its order, which the optimiser's state follows.
 
-use crate::config::{GeneratorInit, ModelConfig};
+use crate::config::{GeneratorInit, ModelConfig, TaskVectorInit};
 use crate::parameters::spec::{Block, Init, LinearId, Module, NormId, ParameterId, ParameterSpec};
 
 /// A linear map of a layer.
@@ -194,6 +194,14 @@ impl<'a> Builder<'a> {
         self.spec_mut(id.weight).in_table = true;
         self.spec_mut(id.bias).in_table = true;
         id
+    }
+
+    /// How the linear maps between the task embedding and the generators start.
+    pub(crate) fn task_map_init(&self) -> Init {
+        match self.config.method.task_vector_init {
+            TaskVectorInit::Small => self.normal(),
+            TaskVectorInit::Unit => Init::Identity,
+        }
     }
 
     /// How generators start.

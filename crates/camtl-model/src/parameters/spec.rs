@@ -70,6 +70,8 @@ pub(crate) enum Init {
     Zeros,
     Ones,
     Normal(f64),
+    /// The identity of a square matrix.
+    Identity,
 }
 
 /// Parameters whose rows lie side by side in memory, so that one matrix product computes them.
