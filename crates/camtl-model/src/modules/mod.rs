@@ -70,7 +70,7 @@ pub(crate) struct Sublayer<'a> {
 /// One thing that depends on the task. Only [`declare`](TaskModule::declare) has to be there: a module
 /// keeps the handles of the parameters it declares at the sites it is offered, and acts where it wants
 /// to. Whatever it returns at a place takes that of the value it was given.
-pub(crate) trait TaskModule: std::fmt::Debug {
+pub(crate) trait TaskModule: std::fmt::Debug + Send + Sync {
     /// Declares parameters at `site`, or looks at those declared just before.
     fn declare(&mut self, site: Site<'_>, list: &mut Builder<'_>);
 
