@@ -24,7 +24,6 @@ pub(crate) mod atomic;
 mod file;
 mod header;
 mod load;
-mod names;
 mod shards;
 mod write;
 

@@ -28,7 +28,8 @@ use serde::Serialize;
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::parameters::{Module, parameter_specs};
+use crate::parameters::Module;
+use crate::structure::parameter_specs;
 
 /// Parameters of one module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
