@@ -212,7 +212,7 @@ impl TokenCache {
             source: None,
         };
         let misfit = (split.iter())
-            .position(|example| !self.kind.accepts_extra(example.extra, example.len()));
+            .position(|example| self.kind.extra(example.extra, example.len()).is_none());
         match misfit {
             Some(at) => Err(format!(
                 "the values added to example {at} are not of this task"

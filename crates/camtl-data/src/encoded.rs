@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cache::MappedTokens;
-use crate::reader::{Details, Example, Label, ReadReport};
+use crate::reader::ReadReport;
 use crate::source::Source;
+use crate::spec::{Details, Example, Label};
 use crate::task::TaskSpec;
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError};
 
@@ -20,24 +21,11 @@ pub struct EncodedExample<'a> {
     pub token_type_ids: &'a [u8],
     /// The label, where the split has labels.
     pub label: Option<Label>,
-    /// What the task's kind adds:
-    ///
-    /// - multiple choice: the number of tokens of each option's sequence; together `length`;
-    /// - tagging: one value per token, the class of the tag at the first piece of a word and [`IGNORED`] elsewhere; in
-    ///   unlabelled data [`UNKNOWN`] marks the first pieces;
-    /// - span: `[start, end]`, first and last token of the answer within the window, both 0 where the window has none,
-    ///   then `[first, last]`, the tokens of the window that belong to the context;
-    /// - span-pair: `[start, end, start, end]` of the two mentions in tokens, the ends exclusive;
-    /// - classification, regression: nothing.
+    /// What the task's kind adds, in numbers: [`Kind::extra`](crate::kinds::Kind::extra) says what they mean.
     pub extra: &'a [i32],
     /// Sequences in `input_ids`, end to end: 1, or the options of a multiple choice.
     pub sequences: usize,
 }
-
-/// In the `extra` of tagging: a token that is not the first piece of a word.
-pub const IGNORED: i32 = -100;
-/// In the `extra` of tagging: the first piece of a word whose tag is not known.
-pub const UNKNOWN: i32 = -1;
 
 impl<'a> EncodedExample<'a> {
     /// Number of tokens of each sequence.

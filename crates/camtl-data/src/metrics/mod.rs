@@ -25,7 +25,6 @@ mod class_counts;
 pub mod entities;
 mod entity_f1;
 mod error;
-pub(crate) mod evidence;
 mod exact_match;
 mod f1;
 mod f1a;
@@ -47,10 +46,9 @@ use std::str::FromStr;
 use crate::listed::listed;
 
 pub use error::MetricError;
-pub(crate) use evidence::Evidence;
-pub use evidence::{score_examples, score_split};
 pub use glue::{GlueRule, ScoreTable, glue_average, task_sigma};
-pub(crate) use metric::{Compares, Metric};
+pub use metric::Evidence;
+pub(crate) use metric::{Compares, Metric, Rows};
 
 listed! {
     /// A metric by name. Task files spell it in kebab case (`"macro-f1"`); the names of reports ([`MetricKind::name`]) are
@@ -201,7 +199,7 @@ fn scores<'a>(
     }
 }
 
-fn check_lengths(
+pub(crate) fn check_lengths(
     metric: MetricKind,
     predictions: usize,
     references: usize,
@@ -240,7 +238,11 @@ fn check_counts(
     Ok(())
 }
 
-fn check_finite(metric: MetricKind, side: &'static str, scores: &[f32]) -> Result<(), MetricError> {
+pub(crate) fn check_finite(
+    metric: MetricKind,
+    side: &'static str,
+    scores: &[f32],
+) -> Result<(), MetricError> {
     match scores.iter().position(|score| !score.is_finite()) {
         Some(index) => Err(MetricError::NonFinite {
             metric,
