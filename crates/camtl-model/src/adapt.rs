@@ -33,12 +33,13 @@ use std::collections::BTreeSet;
 
 use tch::{Tensor, no_grad};
 
+use crate::config::Freeze;
+use crate::config::ModelConfig;
+use crate::config::TaskHead;
 use crate::error::{ModelError, nearest};
-use crate::freeze::Freeze;
-use crate::heads::TaskHead;
-use crate::init;
-use crate::layout::{Module, parameter_specs};
-use crate::model::{Model, ModelConfig};
+use crate::model::Model;
+use crate::parameters::init;
+use crate::parameters::{Module, parameter_specs};
 
 const TASK_EMBEDDINGS: &str = "bert.task_type_embeddings.weight";
 

@@ -42,14 +42,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Tensor, no_grad};
 
+use crate::config::HeadKind;
+use crate::config::{BottleneckResidual, block_width};
 use crate::config::{EncoderConfig, ModelType};
 use crate::error::ModelError;
-use crate::heads::HeadKind;
-use crate::layout::LayerNames;
 use crate::manifest::{WEIGHTS_FILE, write_json};
-use crate::method::{BottleneckResidual, block_width};
 use crate::model::Model;
-use crate::modulation::{Film, Modulation, NormRows};
+use crate::modules::{Film, Modulation, NormRows};
+use crate::parameters::LayerNames;
 use crate::weights::write_tensors;
 
 /// Tensors that a plain encoder has no place for.

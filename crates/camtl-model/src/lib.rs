@@ -6,15 +6,12 @@
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`config`] | the encoder's `config.json` |
-//! | [`method`] | the method's switches and presets |
-//! | [`freeze`] | what is trained |
-//! | [`params`] | parameter counts from shapes alone |
-//! | [`store`] | flat parameters and gradients |
-//! | [`modulation`] | the table of task modulations |
+//! | [`config`] | what a model is made from: encoder, method, tasks, what is frozen |
+//! | [`parameters`] | their list, flat memory and gradients, starting values, counts |
+//! | [`modules`] | what makes the encoder depend on the task |
 //! | [`heads`] | what each kind of head reads, its loss and uncertainty |
-//! | [`step`] | one table for several micro-batches |
 //! | [`model`] | the model and its forward pass |
+//! | [`execution`] | inputs, weights in several precisions, steps, captured graphs |
 //! | [`weights`] | reading and writing weight files, the only place that does |
 //! | [`manifest`] | saving and loading a whole model |
 //! | [`adapt`] | one more task for a trained model |
@@ -41,50 +38,30 @@
 //! ```
 
 pub mod adapt;
-mod bucket;
 pub mod config;
-mod encoder;
 mod error;
+pub mod execution;
 pub mod export;
-pub mod freeze;
-pub mod graphs;
-mod group;
 pub mod heads;
-mod init;
-pub mod input;
-mod layout;
-mod lowered;
 pub mod manifest;
-pub mod method;
 pub mod model;
-pub mod modulation;
-pub mod params;
-pub mod step;
-pub mod store;
-mod tiles;
-pub mod trace;
+pub mod modules;
+pub mod parameters;
 pub mod weights;
 
-pub use bucket::Bucket;
-pub use config::{Activation, EncoderConfig, ModelType};
-pub use error::ModelError;
-pub use export::{BesideModule, HfExport};
-pub use freeze::Freeze;
-pub use graphs::{Gradients, PlainBatch, StepGraphs};
-pub use group::ParameterGroup;
-pub use heads::{ExampleHeads, ExampleLayout, HeadKind, TaskHead, TaskLogits};
-pub use input::ModelInput;
-pub use layout::Module;
-pub use manifest::Manifest;
-pub use method::{
-    AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
-    FrozenAttentionGenerators, GeneratorInit, LayerNormModulation, MethodConfig, MethodOptions,
-    Preset, Variant,
+pub use config::{
+    Activation, AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
+    EncoderConfig, Freeze, FrozenAttentionGenerators, GeneratorInit, HeadKind, LayerNormModulation,
+    MethodConfig, MethodOptions, ModelConfig, ModelType, Preset, TaskHead, Variant,
 };
-pub use model::{Model, ModelConfig, Output};
-pub use modulation::{Film, Modulation, NormRows};
-pub use params::{ModuleCount, ParameterReport};
-pub use step::StepModulation;
-pub use store::{ParameterEntry, ParameterStore};
-pub use trace::Trace;
+pub use error::ModelError;
+pub use execution::{Bucket, Gradients, ModelInput, PlainBatch, StepGraphs, StepModulation, Trace};
+pub use export::{BesideModule, HfExport};
+pub use heads::{ExampleHeads, ExampleLayout, TaskLogits};
+pub use manifest::Manifest;
+pub use model::{Model, Output};
+pub use modules::{Film, Modulation, NormRows};
+pub use parameters::{
+    Module, ModuleCount, ParameterEntry, ParameterGroup, ParameterReport, ParameterStore,
+};
 pub use weights::{LoadReport, WeightError};

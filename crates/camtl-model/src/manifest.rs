@@ -31,8 +31,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
+use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::model::{Model, ModelConfig};
+use crate::model::Model;
 use crate::weights::{WeightError, WeightFile, WrittenFile, atomic, load_exact, write_tensors};
 
 /// Name of the manifest in a saved model's folder.

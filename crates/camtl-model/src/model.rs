@@ -29,71 +29,18 @@ use std::path::Path;
 use std::rc::Rc;
 
 use camtl_ops::{AutocastGuard, DropoutStream, Packing};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::EncoderConfig;
-use crate::encoder::{EncoderOutput, Pass, Rows};
+use crate::config::{ModelConfig, TaskHead};
 use crate::error::ModelError;
-use crate::freeze::Freeze;
-use crate::heads::TaskHead;
-use crate::input::ModelInput;
-use crate::layout::{Module, ParameterSpec, parameter_specs};
-use crate::method::MethodConfig;
-use crate::modulation::Modulation;
-use crate::store::ParameterStore;
-use crate::tiles;
-use crate::trace::Trace;
+use crate::execution::ModelInput;
+use crate::execution::Trace;
+use crate::execution::encoder::{EncoderOutput, Pass, Rows};
+use crate::execution::invariance as tiles;
+use crate::modules::Modulation;
+use crate::parameters::ParameterStore;
+use crate::parameters::{Module, ParameterSpec, parameter_specs};
 use crate::weights::{LoadReport, load_pretrained};
-
-/// Everything that fixes a model's parameters: encoder shapes, method switches, tasks, the longest
-/// sequence L and what is frozen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The encoder's shapes.
-    pub encoder: EncoderConfig,
-    /// The method's switches.
-    pub method: MethodConfig,
-    /// The tasks; a batch's task index points into this list.
-    pub tasks: Vec<TaskHead>,
-    /// Longest sequence L in tokens; conditional attention's block arithmetic starts from it.
-    pub max_length: usize,
-    /// What is frozen.
-    #[serde(default)]
-    pub freeze: Freeze,
-}
-
-impl ModelConfig {
-    /// Checks that everything fits together.
-    ///
-    /// # Errors
-    /// The first thing that does not, with what would be right.
-    pub fn check(&self) -> Result<(), ModelError> {
-        self.encoder.check("encoder configuration")?;
-        self.method.check(&self.encoder, self.max_length)?;
-        if self.tasks.is_empty() {
-            return Err(ModelError::config(
-                "tasks",
-                "a model needs at least one task",
-            ));
-        }
-        for (index, task) in self.tasks.iter().enumerate() {
-            let field = format!("tasks[{index}] `{}`", task.name);
-            if self.tasks[..index]
-                .iter()
-                .any(|earlier| earlier.name == task.name)
-            {
-                return Err(ModelError::config(
-                    field,
-                    "two tasks have this name; rename one",
-                ));
-            }
-            task.check(&field)?;
-        }
-        Ok(())
-    }
-}
 
 /// The result of a forward pass.
 #[derive(Debug)]

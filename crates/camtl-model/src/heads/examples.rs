@@ -2,8 +2,8 @@
 
 use camtl_ops::Packing;
 
+use crate::config::{HeadKind, TaskHead};
 use crate::error::ModelError;
-use crate::heads::{HeadKind, TaskHead};
 
 /// In [`ExampleLayout`]'s numbers of a tagging: a token that is not tagged.
 pub const NOT_TAGGED: i64 = -100;

@@ -55,20 +55,19 @@ mod score;
 mod span;
 mod span_pair;
 mod tagging;
-mod task_head;
 
 use camtl_ops::{
     DropoutStream, Head, HeadsOutput, Packing, Targets, heads_entropy_loss, token_dropout, upload,
 };
 use tch::Tensor;
 
+use crate::config::{HeadKind, TaskHead};
 use crate::error::ModelError;
-use crate::input::ModelInput;
+use crate::execution::ModelInput;
 use crate::model::{Model, Output};
 use part::{Part, Scored};
 
 pub use examples::{ExampleLayout, NOT_TAGGED, UNKNOWN};
-pub use task_head::{HeadKind, TaskHead};
 
 /// The logits of one task's examples.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use std::ops::Range;
 use camtl_ops::{Packing, upload};
 use tch::Tensor;
 
+use crate::config::TaskHead;
 use crate::error::ModelError;
-use crate::heads::{ExampleLayout, TaskHead, TaskLogits, score};
-use crate::tiles;
+use crate::execution::invariance as tiles;
+use crate::heads::{ExampleLayout, TaskLogits, score};
 
 /// A head and the examples it is for.
 pub(crate) struct Part<'a> {

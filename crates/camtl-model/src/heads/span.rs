@@ -7,8 +7,8 @@
 use camtl_ops::upload;
 use tch::{Tensor, no_grad};
 
+use crate::config::HeadKind;
 use crate::error::ModelError;
-use crate::heads::HeadKind;
 use crate::heads::examples::UNKNOWN;
 use crate::heads::gather::Block;
 use crate::heads::part::{Part, Scored};

@@ -10,9 +10,9 @@ use super::header::TensorInfo;
 use super::names::{Meaning, meaning};
 use super::shards::open_folder;
 use super::{TensorProblem, WeightError};
+use crate::config::layer_of;
 use crate::error::ModelError;
-use crate::freeze::layer_of;
-use crate::store::ParameterStore;
+use crate::parameters::ParameterStore;
 
 /// A tensor of the file that the model does not use.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::layout::Module;
-use crate::store::ParameterStore;
+use crate::parameters::Module;
+use crate::parameters::ParameterStore;
 
 /// The parameters that share a learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

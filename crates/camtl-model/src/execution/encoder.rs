@@ -12,15 +12,15 @@ use camtl_ops::{
 use tch::Tensor;
 
 use crate::config::Activation;
+use crate::config::BottleneckResidual;
+use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::input::ModelInput;
-use crate::layout::{Block, LayerNames};
-use crate::method::BottleneckResidual;
-use crate::model::ModelConfig;
-use crate::modulation::{Film, Modulation, NormRows};
-use crate::store::ParameterStore;
-use crate::tiles;
-use crate::trace::Trace;
+use crate::execution::ModelInput;
+use crate::execution::Trace;
+use crate::execution::invariance as tiles;
+use crate::modules::{Film, Modulation, NormRows};
+use crate::parameters::ParameterStore;
+use crate::parameters::{Block, LayerNames};
 
 /// Which rows of the encoder's output are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,10 +45,10 @@ use camtl_ops::{
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::bucket::Bucket;
 use crate::config::Activation;
 use crate::error::ModelError;
-use crate::input::ModelInput;
+use crate::execution::Bucket;
+use crate::execution::ModelInput;
 use crate::model::Model;
 
 /// A batch of classifications and regressions on the host, one sequence per example, sorted by task.

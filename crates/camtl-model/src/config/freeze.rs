@@ -20,8 +20,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::FrozenAttentionGenerators;
 use crate::error::ModelError;
-use crate::method::FrozenAttentionGenerators;
 
 /// Which parameters stay as they are. In configuration files: `"none"`, a range of layers such as
 /// `"0-4"`, or a list of names with `*` for any text, such as

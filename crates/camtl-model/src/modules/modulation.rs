@@ -30,12 +30,12 @@ use std::collections::BTreeMap;
 use camtl_ops::band_bias;
 use tch::Tensor;
 
+use crate::config::ModelConfig;
+use crate::config::{AttentionModulation, BottleneckResidual, LayerNormModulation};
 use crate::error::ModelError;
-use crate::layout::{Block, LayerNames};
-use crate::method::{AttentionModulation, BottleneckResidual, LayerNormModulation};
-use crate::model::ModelConfig;
-use crate::store::ParameterStore;
-use crate::tiles;
+use crate::execution::invariance as tiles;
+use crate::parameters::ParameterStore;
+use crate::parameters::{Block, LayerNames};
 
 /// Gain γ and offset β of a FiLM, [T, D] each, for `(1+γ)⊙x + β`.
 #[derive(Debug)]

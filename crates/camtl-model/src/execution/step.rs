@@ -36,7 +36,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::ModelError;
 use crate::model::Model;
-use crate::modulation::Modulation;
+use crate::modules::Modulation;
 
 /// A modulation table that collects gradients over the micro-batches of one step.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use camtl_ops::{Lowered, linear, linear_lowered};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::ModelError;
-use crate::tiles;
+use crate::execution::invariance as tiles;
 
 /// Copies of one store's parameters.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::layout::Block;
+    use crate::parameters::Block;
     use crate::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
 
     /// Copies follow the parameters through the optimiser's step and through writes that it knows
@@ -139,7 +139,7 @@ mod tests {
             let mut maps: Vec<LinearMap> = store
                 .entries()
                 .iter()
-                .filter(|entry| entry.module != crate::layout::Module::Embeddings)
+                .filter(|entry| entry.module != crate::parameters::Module::Embeddings)
                 .filter_map(|entry| entry.name.strip_suffix(".dense.weight"))
                 .map(|name| store.linear(&format!("{name}.dense"), lowered).unwrap())
                 .collect();
@@ -174,7 +174,7 @@ mod tests {
         check();
 
         for trained in [false, true] {
-            let of_kind = |entry: &&crate::store::ParameterEntry| {
+            let of_kind = |entry: &&crate::parameters::ParameterEntry| {
                 entry.trainable == trained && entry.name.ends_with(".output.dense.weight")
             };
             let name = &store.entries().iter().find(of_kind).unwrap().name;

@@ -26,9 +26,9 @@
 
 use serde::Serialize;
 
+use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::layout::{Module, parameter_specs};
-use crate::model::ModelConfig;
+use crate::parameters::{Module, parameter_specs};
 
 /// Parameters of one module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,15 +1,15 @@
 //! The list of a model's parameters: names, shapes, how each starts, what it belongs to.
 //!
-//! Everything else derives from this list: the parameter store, the report of [`crate::params`],
+//! Everything else derives from this list: the parameter store, the report of [`crate::parameters::report`],
 //! the strict loader. Names are the released code's state-dict names, so its weights (and the
 //! pretrained encoder's) are found by name.
 
 use crate::config::EncoderConfig;
-use crate::error::ModelError;
-use crate::method::{
+use crate::config::ModelConfig;
+use crate::config::{
     AttentionModulation, BottleneckResidual, GeneratorInit, MethodConfig, block_width,
 };
-use crate::model::ModelConfig;
+use crate::error::ModelError;
 
 /// What a parameter belongs to, as the parameter report groups it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

@@ -33,9 +33,9 @@ use camtl_ops::{AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered, set_gr
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::{ModelError, nearest};
-use crate::init;
-use crate::layout::{Block, Module, ParameterSpec};
-use crate::lowered::{LinearMap, LoweredCopies};
+use crate::execution::linear_map::{LinearMap, LoweredCopies};
+use crate::parameters::init;
+use crate::parameters::{Block, Module, ParameterSpec};
 
 /// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
 const ALIGNMENT: i64 = camtl_ops::RANGE_ALIGNMENT;
