@@ -29,7 +29,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::columns::{MappedTokens, Tokens, column};
 use crate::encoded::{EncodedSplit, SplitCounts};
