@@ -38,6 +38,7 @@ mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kinds::{Classification, Regression};
 use crate::metrics::MetricKind;
 use crate::random::Stream;
 use crate::reader::{Example, Label};
@@ -153,10 +154,10 @@ pub fn suite_scaled(seed: u64, scale: f64) -> Vec<SyntheticTask> {
             with_title(
                 TaskSpec::new(
                     "similarity",
-                    TaskKind::Regression {
+                    TaskKind::Regression(Regression {
                         min: 0.0,
                         max: similarity::MAX,
-                    },
+                    }),
                     vec![MetricKind::Spearman, MetricKind::Pearson],
                     fields(true),
                 ),
@@ -230,9 +231,9 @@ fn classification(
     metrics: &[MetricKind],
     pair: bool,
 ) -> TaskSpec {
-    let kind = TaskKind::Classification {
+    let kind = TaskKind::Classification(Classification {
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
-    };
+    });
     with_title(
         TaskSpec::new(name, kind, metrics.to_vec(), fields(pair)),
         title,

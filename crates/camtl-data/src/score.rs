@@ -3,14 +3,14 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use super::multirc::{MultiRcScores, multirc_scores};
-use super::question_answering::{AnswerScores, squad_v1_scores, squad_v2_scores};
-use super::record::record_scores;
-use super::{Compares, MetricError, MetricKind, check_finite, check_lengths};
 use crate::answers::{Answer, AnswerError, RowsOf, check_count, merged, misfit, query_answers};
 use crate::encoded::EncodedSplit;
-use crate::reader::{Details, Label};
-use crate::task::{FileFormat, TaskKind, TaskSpec};
+use crate::metrics::multirc::{MultiRcScores, multirc_scores};
+use crate::metrics::question_answering::{AnswerScores, squad_v1_scores, squad_v2_scores};
+use crate::metrics::record::record_scores;
+use crate::metrics::{Compares, MetricError, MetricKind, Rows, check_finite, check_lengths};
+use crate::spec::{AnswerForm, Details, Label};
+use crate::task::TaskSpec;
 
 /// The values of all of the task's metrics over a whole split, by [`MetricKind::name`]; `answers` are one per example, in
 /// order.
@@ -33,7 +33,7 @@ pub fn score_split(
 ///
 /// # Errors
 /// Answers of another kind or number than the examples, an example without a label, a metric without a value
-/// ([`MetricError`](super::MetricError)), a file that was changed or removed since it was encoded.
+/// ([`MetricError`]), a file that was changed or removed since it was encoded.
 pub fn score_examples(
     spec: &TaskSpec,
     split: &EncodedSplit,
@@ -61,63 +61,28 @@ pub fn score_examples(
         .collect()
 }
 
-/// What a task provides of its answers for metrics to compare with the truth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
-    /// Decisions, each right or wrong: the class of an example, the option taken, the tag of a word.
-    Decisions,
-    /// The classes of examples, each of them a thing to be found.
-    Classes,
-    /// Real-valued scores of examples.
-    Scores,
-    /// Texts that answer questions, compared with the accepted ones.
-    Answers,
-    /// Whether candidate answers are right, by question.
-    Judgements,
-    /// The tags of sentences.
-    Tags,
-    /// Classes with the rows they are about.
-    Rows,
-}
-
-impl Evidence {
-    /// What tasks of this kind provide whose files have this format.
-    pub(crate) fn of(kind: &TaskKind, format: FileFormat) -> Vec<Self> {
-        let mut provided = match kind {
-            TaskKind::Classification { .. } => vec![Self::Decisions, Self::Classes, Self::Rows],
-            TaskKind::SpanPair { .. } => vec![Self::Decisions, Self::Classes],
-            TaskKind::MultipleChoice { .. } => vec![Self::Decisions],
-            TaskKind::Tagging { .. } => vec![Self::Decisions, Self::Tags],
-            TaskKind::Regression { .. } => vec![Self::Scores],
-            TaskKind::Span { .. } => vec![Self::Answers],
-        };
-        provided.extend(format.definition().evidence);
-        provided
-    }
-}
-
 /// What is to be scored.
-pub(crate) struct Job<'a> {
-    pub(crate) spec: &'a TaskSpec,
-    pub(crate) split: &'a EncodedSplit,
-    pub(crate) indices: &'a [usize],
-    pub(crate) answers: &'a [Answer],
+struct Job<'a> {
+    spec: &'a TaskSpec,
+    split: &'a EncodedSplit,
+    indices: &'a [usize],
+    answers: &'a [Answer],
     answer_scores: OnceCell<AnswerScores>,
     judgements: OnceCell<MultiRcScores>,
 }
 
 /// Predictions and truth, one for one.
-pub(crate) struct Pairs<T> {
-    pub(crate) predicted: Vec<T>,
-    pub(crate) actual: Vec<T>,
+struct Pairs<T> {
+    predicted: Vec<T>,
+    actual: Vec<T>,
 }
 
 impl Job<'_> {
     fn value(&self, metric: MetricKind) -> Result<f64, AnswerError> {
-        let provided = Evidence::of(&self.spec.kind, self.spec.format);
+        let provided = self.spec.evidence(self.spec.format);
         let Some(compares) = metric.definition().comparison(&provided) else {
             return Err(MetricError::NoEvidence {
-                metric,
+                metric: metric.name(),
                 kind: self.spec.kind.name(),
             }
             .into());
@@ -125,19 +90,19 @@ impl Job<'_> {
         Ok(match compares {
             Compares::Decisions(score) => {
                 let Pairs { predicted, actual } = self.decisions()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
                 score(&predicted, &actual)
             }
             Compares::Classes(score) => {
                 let Pairs { predicted, actual } = self.decisions()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
                 score(&predicted, &actual)?
             }
             Compares::Scores(score) => {
                 let Pairs { predicted, actual } = self.scores()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
-                check_finite(metric, "predictions", &predicted)?;
-                check_finite(metric, "references", &actual)?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
+                check_finite(metric.name(), "predictions", &predicted)?;
+                check_finite(metric.name(), "references", &actual)?;
                 score(predicted.as_slice().into(), actual.as_slice().into())
             }
             Compares::Answers(score) => score(&once(&self.answer_scores, || self.answer_scores())?),
@@ -153,7 +118,15 @@ impl Job<'_> {
                 let Pairs { predicted, actual } = self.tags()?;
                 score(&names(predicted), &names(actual))?
             }
-            Compares::Rows(score) => score(self)?,
+            Compares::Rows(score) => {
+                let rows = RowsOf::new(self.spec, self.split)?;
+                let predicted = self.decisions()?.predicted;
+                let class = |(index, class): (&usize, u32)| (*index, (rows.row(*index), class));
+                score(&Rows {
+                    classes: self.indices.iter().zip(predicted).map(class).collect(),
+                    all: self.split.len(),
+                })?
+            }
         })
     }
 
@@ -164,13 +137,12 @@ impl Job<'_> {
     /// What `pick` takes from every answer, with its label.
     fn each<T>(
         &self,
-        wanted: &str,
         pick: impl Fn(&Answer, Option<Label>) -> Option<(T, T)>,
     ) -> Result<Pairs<T>, AnswerError> {
         let (predicted, actual) = (self.pairs())
             .map(|(index, answer)| {
                 pick(answer, self.split.get(index).label)
-                    .ok_or_else(|| misfit(self.spec, index, answer, wanted))
+                    .ok_or_else(|| misfit(self.spec, index, answer))
             })
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
@@ -179,44 +151,33 @@ impl Job<'_> {
     }
 
     fn scores(&self) -> Result<Pairs<f32>, AnswerError> {
-        self.each("a score", |answer, label| match (answer, label) {
+        self.each(|answer, label| match (answer, label) {
             (Answer::Score(predicted), Some(Label::Score(actual))) => Some((*predicted, actual)),
             _ => None,
         })
     }
 
-    pub(crate) fn decisions(&self) -> Result<Pairs<u32>, AnswerError> {
-        match self.spec.kind {
-            TaskKind::Tagging { .. } => {
-                let Pairs { predicted, actual } = self.tags()?;
-                Ok(Pairs {
-                    predicted: predicted.concat(),
-                    actual: actual.concat(),
-                })
-            }
-            TaskKind::MultipleChoice { .. } => {
-                self.each("an option", |answer, label| match (answer, label) {
-                    (Answer::Choice { option, .. }, Some(Label::Class(actual))) => {
-                        Some((*option, actual))
-                    }
-                    _ => None,
-                })
-            }
-            TaskKind::Classification { .. }
-            | TaskKind::SpanPair { .. }
-            | TaskKind::Regression { .. }
-            | TaskKind::Span { .. } => {
-                self.each("a class", |answer, label| match (answer, label) {
-                    (
-                        Answer::Class {
-                            label: predicted, ..
-                        },
-                        Some(Label::Class(actual)),
-                    ) => Some((*predicted, actual)),
-                    _ => None,
-                })
-            }
+    fn decisions(&self) -> Result<Pairs<u32>, AnswerError> {
+        let form = self.spec.kind.answer();
+        if form == AnswerForm::Tags {
+            let Pairs { predicted, actual } = self.tags()?;
+            return Ok(Pairs {
+                predicted: predicted.concat(),
+                actual: actual.concat(),
+            });
         }
+        self.each(|answer, label| match (answer, label) {
+            (
+                Answer::Class {
+                    label: decision, ..
+                }
+                | Answer::Choice {
+                    option: decision, ..
+                },
+                Some(Label::Class(actual)),
+            ) if answer.form() == form => Some((*decision, actual)),
+            _ => None,
+        })
     }
 
     /// The tags of every word: those cut off by truncation count as tagged with the first label.
@@ -235,7 +196,7 @@ impl Job<'_> {
                 },
             ) = (answer, &rows.row(index).details)
             else {
-                return Err(misfit(self.spec, index, answer, "tags"));
+                return Err(misfit(self.spec, index, answer));
             };
             if tags.len() > true_tags.len() {
                 return Err(AnswerError::Answer {
@@ -253,7 +214,7 @@ impl Job<'_> {
     }
 
     fn answer_scores(&self) -> Result<AnswerScores, AnswerError> {
-        let TaskKind::Span { no_answer } = self.spec.kind else {
+        let Some(no_answer) = self.spec.kind.no_answer() else {
             let found = query_answers(self.spec, self.split, self.indices, self.answers)?;
             let (entities, gold): (Vec<_>, Vec<_>) = (found.into_iter())
                 .map(|answer| (answer.entity, answer.accepted.to_vec()))
