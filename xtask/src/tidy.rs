@@ -128,7 +128,7 @@ fn tracked_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         // No git, or an unpacked archive of the sources.
         _ => {
             let mut files = Vec::new();
-            for top in ["crates", "xtask", "benches", "configs", "docs"] {
+            for top in ["crates", "xtask", "tools", "benches", "configs", "docs"] {
                 walk(root, Path::new(top), &mut files)?;
             }
             Ok(files)

@@ -1,25 +1,26 @@
 //! `cargo xtask gpu-check --rehearse`: the host's side of computing on a GPU, without a GPU.
 
 mod log;
+mod stand_in;
 mod table;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context as _;
 
-use self::log::{Steps, Summary};
-use self::table::{Outcome, Repeats};
-use crate::cargo;
-use crate::commands::{kernels, setup};
-use crate::disk::{self, writing};
-use crate::error::failure;
-use crate::kernels::plugin::{self, RunTime};
-use crate::kernels::stand_in::{self, StandIn};
-use crate::libtorch::layout::Set;
-use crate::workspace::shown;
+use log::{Steps, Summary};
+use table::{Outcome, Repeats};
+use xtask::cargo;
+use xtask::commands::{kernels, setup};
+use xtask::disk::{self, writing};
+use xtask::error::failure;
+use xtask::kernels::plugin::{self, RunTime};
+use stand_in::StandIn;
+use xtask::libtorch::layout::Set;
+use xtask::workspace::shown;
 
 /// The run that continues an earlier one.
 const RESUMED: &str = "resumed";
@@ -51,12 +52,24 @@ struct Run {
     repeats: Option<Repeats>,
 }
 
+/// The workspace is the first argument.
+fn main() -> ExitCode {
+    let root = std::env::args_os().nth(1).map_or_else(xtask::workspace::root, PathBuf::from);
+    match rehearse(&root) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{}", xtask::error::render(&error));
+            ExitCode::from(xtask::error::exit_code(&error))
+        }
+    }
+}
+
 /// Builds everything, runs it and prints the tables.
 ///
 /// # Errors
 /// If something cannot be built, a program fails, a call was refused, or no graph was captured where
 /// there should be some.
-pub(super) fn run(root: &Path) -> anyhow::Result<()> {
+fn rehearse(root: &Path) -> anyhow::Result<()> {
     let stage = prepare(root)?;
     let mut outcomes = Vec::new();
     let mut steps = Vec::new();

@@ -50,7 +50,7 @@ impl<'a> Event<'a> {
 
 /// What was enqueued or waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Launches of camtl's kernels.
     pub own: usize,
     /// Calls of cuBLAS.
@@ -84,14 +84,14 @@ impl Counts {
     }
 
     /// Launches of kernels and calls of cuBLAS.
-    pub(super) fn launches(&self) -> usize {
+    pub(crate) fn launches(&self) -> usize {
         self.own + self.products + self.libtorch
     }
 }
 
 /// A whole log.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     pub counts: Counts,
     /// Captures that ended well.
     pub graphs: usize,
@@ -100,7 +100,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(log: &str) -> Self {
+    pub(crate) fn of(log: &str) -> Self {
         let mut summary = Self::default();
         for line in log.lines() {
             let event = Event::of_line(line);
@@ -120,7 +120,7 @@ impl Summary {
 
 /// The parts of a log that repeat, each with what it enqueues and waits for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     /// From one update of the parameters to the next, launch by launch.
     pub training: Vec<Counts>,
     /// The same with replayed graphs.
@@ -139,7 +139,7 @@ enum Mark {
 }
 
 impl Steps {
-    pub(super) fn of(log: &str) -> Self {
+    pub(crate) fn of(log: &str) -> Self {
         let mut steps = Self::default();
         let mut update = Counts::default();
         let mut update_captures = false;
@@ -190,7 +190,7 @@ impl Steps {
 }
 
 /// The median of every number by itself; `None` of nothing.
-pub(super) fn median(all: &[Counts]) -> Option<Counts> {
+pub(crate) fn median(all: &[Counts]) -> Option<Counts> {
     let of = |number: fn(&Counts) -> usize| {
         let mut numbers: Vec<usize> = all.iter().map(number).collect();
         numbers.sort_unstable();

@@ -1,10 +1,10 @@
 //! The two tables of a rehearsal, and what in them is a failure.
 
-use super::log::{Counts, Steps, Summary, median};
+use crate::log::{Counts, Steps, Summary, median};
 
 /// A program that has run.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub name: &'static str,
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
@@ -15,7 +15,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// What is wrong with it, one line each.
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         match self.code {
             Some(0) => {}
@@ -67,7 +67,7 @@ fn render(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// One line a program.
-pub(super) fn of_runs(outcomes: &[Outcome]) -> String {
+pub(crate) fn of_runs(outcomes: &[Outcome]) -> String {
     let rows: Vec<Vec<String>> = outcomes
         .iter()
         .map(|outcome| {
@@ -106,7 +106,7 @@ pub(super) fn of_runs(outcomes: &[Outcome]) -> String {
 
 /// What a log's program does over and over.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Repeats {
+pub(crate) enum Repeats {
     /// Training steps, then scoring passes.
     StepsAndPasses,
     /// Updates with the scoring of their candidates.
@@ -114,7 +114,7 @@ pub(super) enum Repeats {
 }
 
 /// One line a kind of step, medians over the log's steps.
-pub(super) fn of_steps(logs: &[(&'static str, Repeats, Steps)]) -> String {
+pub(crate) fn of_steps(logs: &[(&'static str, Repeats, Steps)]) -> String {
     let mut rows = Vec::new();
     for (name, repeats, steps) in logs {
         let kinds = match repeats {

@@ -1,7 +1,5 @@
 //! `cargo xtask gpu-check`: one folder that checks and measures the kernels on a GPU machine.
 
-mod rehearsal;
-
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +43,7 @@ The plugin is built first, see `cargo xtask kernels --help` for what that needs.
 
 With --rehearse, training in both precisions and with CUDA graphs, eval, predict,
 adapt and camtl-step run on this machine with the libtorch of `cargo xtask setup
---cuda` and a stand-in for the CUDA run time and cuBLAS (benches/gpu/stand_in). It
+--cuda` and a stand-in for the CUDA run time and cuBLAS (tools/gpu-rehearsal). It
 has memory, checks launches, copies and captures of graphs by the run time's rules,
 and computes nothing. Two tables say what a GPU would have been asked for: launches,
 copies, graphs, times the host waits, and calls that would be refused, which fail the
@@ -91,8 +89,10 @@ pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
                 "leave one of them out",
             ));
         }
-        rehearsal::run(&root)?;
-        return Ok(ExitCode::SUCCESS);
+        let program = cargo::build_binary(&root, "gpu-rehearsal", "gpu-rehearsal")?;
+        let mut command = Command::new(program);
+        command.arg(&root);
+        return cargo::become_program(command);
     }
     let folder = out.unwrap_or_else(|| kernels::target_folder(&root).join("gpu-check"));
     let library = kernels::build(&root)?;

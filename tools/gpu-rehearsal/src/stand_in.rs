@@ -1,4 +1,4 @@
-//! Builds the stand-in for the CUDA run time, cuBLAS and the driver, `benches/gpu/stand_in`.
+//! Builds the stand-in for the CUDA run time, cuBLAS and the driver, `tools/gpu-rehearsal/stand_in`.
 //!
 //! Loaded before libtorch, it answers the calls that libtorch makes to them. What libtorch could
 //! call and the stand-in does not answer is found here and gets a function that ends the program
@@ -11,11 +11,11 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::plugin::{compiler, run};
-use crate::disk::{self, writing};
-use crate::error::failure;
-use crate::hash;
-use crate::workspace::shown;
+use xtask::kernels::plugin::{compiler, run};
+use xtask::disk::{self, writing};
+use xtask::error::failure;
+use xtask::hash;
+use xtask::workspace::shown;
 
 /// The library's file name, by which the plugin asks for it.
 const FILE_NAME: &str = "libcamtl_stand_in.so";
@@ -31,25 +31,25 @@ const CALLERS: [&str; 5] = [
 
 /// Where the stand-in's sources are.
 fn sources(root: &Path) -> PathBuf {
-    root.join("benches/gpu/stand_in")
+    root.join("tools/gpu-rehearsal/stand_in")
 }
 
 /// A built stand-in.
 #[derive(Debug)]
-pub struct StandIn {
+pub(crate) struct StandIn {
     /// To be loaded before everything else.
-    pub library: PathBuf,
+    pub(crate) library: PathBuf,
     /// Belongs on the library path: there it is found under the driver's name.
-    pub driver: PathBuf,
+    pub(crate) driver: PathBuf,
     /// A program that breaks the stand-in's rules and fails if one is not refused as it must be.
-    pub rules: PathBuf,
+    pub(crate) rules: PathBuf,
 }
 
 /// Builds the stand-in in `folder`, unless it is there and nothing has changed.
 ///
 /// # Errors
 /// If the headers of cuBLAS are missing or a compiler fails.
-pub fn build(
+pub(crate) fn build(
     root: &Path,
     libtorch: &Path,
     toolkit: &Path,
