@@ -14,11 +14,13 @@ const MAX_LINES: usize = 600;
 const MAX_BYTES: u64 = 1_000_000;
 
 /// Libraries, which print nothing: the binary renders what they report.
-const SILENT: [&str; 4] = [
+const SILENT: [&str; 6] = [
+    "crates/camtl-files/src/",
     "crates/camtl-data/src/",
     "crates/camtl-ops/src/",
     "crates/camtl-model/src/",
     "crates/camtl-trainer/src/",
+    "crates/camtl-quickstart/src/",
 ];
 
 /// Files every checkout must have.

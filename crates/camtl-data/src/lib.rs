@@ -67,7 +67,6 @@ pub mod sampler;
 mod source;
 pub mod spec;
 pub mod suggest;
-pub mod synthetic;
 pub mod task;
 pub mod tokenize;
 

@@ -12,13 +12,13 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context as _;
 
 use log::{Steps, Summary};
+use stand_in::StandIn;
 use table::{Outcome, Repeats};
 use xtask::cargo;
 use xtask::commands::{kernels, setup};
 use xtask::disk::{self, writing};
 use xtask::error::failure;
 use xtask::kernels::plugin::{self, RunTime};
-use stand_in::StandIn;
 use xtask::libtorch::layout::Set;
 use xtask::workspace::shown;
 
@@ -54,7 +54,9 @@ struct Run {
 
 /// The workspace is the first argument.
 fn main() -> ExitCode {
-    let root = std::env::args_os().nth(1).map_or_else(xtask::workspace::root, PathBuf::from);
+    let root = std::env::args_os()
+        .nth(1)
+        .map_or_else(xtask::workspace::root, PathBuf::from);
     match rehearse(&root) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

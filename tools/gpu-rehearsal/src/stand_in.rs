@@ -11,10 +11,10 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use xtask::kernels::plugin::{compiler, run};
 use xtask::disk::{self, writing};
 use xtask::error::failure;
 use xtask::hash;
+use xtask::kernels::plugin::{compiler, run};
 use xtask::workspace::shown;
 
 /// The library's file name, by which the plugin asks for it.

@@ -5,7 +5,7 @@
 
 use super::lexicon::{ADVERBIALS, ASPECTS, BAD, FILM, GOOD, VERDICTS, VIEWERS};
 use super::text::{pick, pick_word, sentence};
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 type Words = Vec<&'static str>;
 

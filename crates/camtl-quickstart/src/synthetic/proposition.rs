@@ -8,7 +8,7 @@ use super::lexicon::{
     ADJECTIVES, ADVERBIALS, INTRANSITIVE_VERBS, PEOPLE, SOCIAL_VERBS, THING_VERBS, THINGS,
 };
 use super::text::{article, pick, position, sentence};
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 /// `the [ADJECTIVE] PERSON [who [does not] VERB]`: one or several certain people.
 #[derive(Clone, Debug, PartialEq, Eq)]

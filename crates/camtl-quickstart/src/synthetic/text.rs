@@ -1,6 +1,6 @@
 //! From words to text.
 
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 /// One of `items`, which are not empty.
 pub(super) fn pick<T: Copy>(stream: &mut Stream, items: &[T]) -> T {

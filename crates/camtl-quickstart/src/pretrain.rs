@@ -15,7 +15,7 @@
 //! ```
 //! use camtl_data::{EncodedSplit, Example, TextTokenizer};
 //! use camtl_model::EncoderConfig;
-//! use camtl_trainer::pretrain::{PretrainOptions, pretrain};
+//! use camtl_quickstart::pretrain::{PretrainOptions, pretrain};
 //! use std::sync::atomic::AtomicBool;
 //!
 //! let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsleeps\n";

@@ -15,7 +15,7 @@
 //! pieces with `[CLS]` and both `[SEP]`.
 //!
 //! ```
-//! use camtl_data::synthetic::{suite_scaled, sentences};
+//! use camtl_quickstart::synthetic::{suite_scaled, sentences};
 //!
 //! let tasks = suite_scaled(12, 0.02);
 //! let names: Vec<&str> = tasks.iter().map(|task| task.spec.name.as_str()).collect();
@@ -38,10 +38,10 @@ mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::metrics::MetricKind;
-use crate::random::Stream;
-use crate::reader::{Example, Label};
-use crate::task::{Column, Fields, TaskKind, TaskSpec};
+use camtl_data::metrics::MetricKind;
+use camtl_data::random::Stream;
+use camtl_data::task::{Column, Fields, TaskKind, TaskSpec};
+use camtl_data::{Example, Label};
 
 /// Largest number of word pieces of an example, special tokens included.
 pub const MAX_LENGTH: usize = 32;
@@ -180,7 +180,7 @@ pub fn suite_scaled(seed: u64, scale: f64) -> Vec<SyntheticTask> {
 /// spelling too.
 ///
 /// ```
-/// let vocabulary = camtl_data::synthetic::vocab();
+/// let vocabulary = camtl_quickstart::synthetic::vocab();
 /// assert_eq!(vocabulary.lines().next(), Some("[PAD]"));
 /// ```
 pub fn vocab() -> &'static str {

@@ -11,7 +11,7 @@ use super::lexicon::{
 };
 use super::proposition::{Object, Proposition, Relative, another};
 use super::text::{pick, position};
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 /// How the event of a second proposition relates to that of the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

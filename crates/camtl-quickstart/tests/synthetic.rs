@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camtl_data::synthetic::{MAX_LENGTH, SyntheticTask, sentences, suite, suite_scaled, vocab};
 use camtl_data::{Example, Label, Stream, TextTokenizer};
+use camtl_quickstart::synthetic::{
+    MAX_LENGTH, SyntheticTask, sentences, suite, suite_scaled, vocab,
+};
 use sha2::{Digest, Sha256};
 
 fn class(example: &Example) -> usize {

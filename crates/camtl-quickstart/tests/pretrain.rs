@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use camtl_data::{EncodedSplit, Example, TextTokenizer};
 use camtl_model::{EncoderConfig, Model};
-use camtl_trainer::pretrain::{PretrainError, PretrainOptions, PretrainStep, pretrain};
+use camtl_quickstart::pretrain::{PretrainError, PretrainOptions, PretrainStep, pretrain};
 
 const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\na\ncat\ndog\nsleeps\nruns\n";
 

@@ -5,7 +5,7 @@
 use super::proposition::{Proposition, Rates};
 use super::relation::{Change, change_some};
 use super::text::pick;
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 const RATES: Rates = Rates {
     thing: 0.3,

@@ -1,15 +1,15 @@
 //! Writes the synthetic suite as TSV files with task files and a vocabulary beside them, to look at or to train on.
 //!
 //! ```text
-//! cargo run -p camtl-data --example synthetic_suite -- OUT_DIR [SEED]
+//! cargo run -p camtl-quickstart --example synthetic_suite -- OUT_DIR [SEED]
 //! ```
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use camtl_data::synthetic::{suite, vocab};
 use camtl_data::{Label, SplitSource};
+use camtl_quickstart::synthetic::{suite, vocab};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);

@@ -6,7 +6,7 @@
 use super::lexicon::{ADJECTIVES, INTRANSITIVE_VERBS, PEOPLE, SOCIAL_VERBS};
 use super::proposition::another;
 use super::text::{pick, pick_word, position, sentence};
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {

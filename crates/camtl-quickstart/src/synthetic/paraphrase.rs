@@ -6,7 +6,7 @@
 use super::proposition::{Object, Proposition, Rates};
 use super::relation::Change;
 use super::text::pick;
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 const RATES: Rates = Rates {
     thing: 0.15,

@@ -6,7 +6,7 @@
 use super::proposition::{Proposition, Rates};
 use super::relation::{Change, Verdict, change_some, combine, verdict};
 use super::text::pick;
-use crate::random::Stream;
+use camtl_data::random::Stream;
 
 const RATES: Rates = Rates {
     thing: 0.3,
