@@ -1,11 +1,12 @@
-//! Free disk space, durable writes, and errors that say when a disk is full.
+//! Free disk space, durable writes, locks, and errors that say when a disk is full.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use camtl_files::FileLock;
 
 use crate::error::{OrHint as _, failure};
 use crate::workspace::{human_bytes, shown};
@@ -85,68 +86,33 @@ pub fn writing<T>(result: io::Result<T>, path: &Path) -> anyhow::Result<T> {
 /// # Errors
 /// If the folder cannot be written or the disk is full; the old content is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    writing(fs::create_dir_all(folder), folder)?;
-    let mut temporary = writing(tempfile::NamedTempFile::new_in(folder), folder)?;
-    writing(temporary.write_all(bytes), temporary.path())?;
-    writing(temporary.as_file().sync_all(), path)?;
-    set_usual_permissions(temporary.path());
-    writing(temporary.persist(path).map_err(|e| e.error), path)?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// `tempfile` makes files private; a downloaded or generated file is not a secret.
-#[cfg(unix)]
-fn set_usual_permissions(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o644));
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_: &Path) {}
-
-/// Makes a rename inside `folder` durable; file systems that cannot are left alone.
-pub fn sync_folder(folder: &Path) {
-    if let Ok(handle) = File::open(folder) {
-        let _ = handle.sync_all();
+    if let Some(folder) = path.parent() {
+        writing(fs::create_dir_all(folder), folder)?;
     }
+    writing(camtl_files::write(path, bytes), path)
 }
 
-/// Puts the folder `staged` in the place of `target`, which is replaced if it exists.
+/// Takes the lock `path`; `waiting` is printed if another process has it, e.g. "another
+/// `cargo xtask setup` is at work".
 ///
-/// The old folder is renamed away first and removed last, so `target` is never half of both. An
-/// interruption between the two renames leaves `staged` complete, and the next run finishes.
+/// # Errors
+/// If the lock file cannot be made or locked.
+pub fn lock(path: &Path, waiting: &str) -> anyhow::Result<FileLock> {
+    if let Some(folder) = path.parent() {
+        writing(fs::create_dir_all(folder), folder)?;
+    }
+    let lock = FileLock::take(path, || {
+        eprintln!("{waiting}; waiting for it (lock: {})", shown(path));
+    });
+    writing(lock, path)
+}
+
+/// Puts the folder `staged` in the place of `target` as [`camtl_files::place_folder`] does.
 ///
 /// # Errors
 /// If a rename fails; an old folder is then put back.
 pub fn place_folder(staged: &Path, target: &Path) -> anyhow::Result<()> {
-    let parent = target.parent().unwrap_or(Path::new("."));
-    writing(fs::create_dir_all(parent), parent)?;
-    let old = target.exists().then(|| retired_name(target));
-    if let Some(old) = &old {
-        writing(fs::rename(target, old), target)?;
-    }
-    if let Err(error) = fs::rename(staged, target) {
-        if let Some(old) = &old {
-            let _ = fs::rename(old, target);
-        }
-        return writing(Err(error), target);
-    }
-    sync_folder(parent);
-    if let Some(old) = &old {
-        let _ = fs::remove_dir_all(old);
-    }
-    Ok(())
-}
-
-fn retired_name(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(
-        ".{}.old-{}",
-        name.trim_start_matches('.'),
-        std::process::id()
-    ))
+    writing(camtl_files::place_folder(staged, target), target)
 }
 
 /// Removes a file or folder that may not be there.
@@ -154,12 +120,7 @@ fn retired_name(target: &Path) -> PathBuf {
 /// # Errors
 /// If it is there and cannot be removed.
 pub fn remove_if_there(path: &Path) -> anyhow::Result<()> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => return Ok(()),
-    };
-    result.with_context(|| format!("cannot remove {}", shown(path)))
+    camtl_files::remove_if_there(path).with_context(|| format!("cannot remove {}", shown(path)))
 }
 
 #[cfg(test)]
@@ -172,23 +133,6 @@ mod tests {
                     my disk 264095012 19123456 76543210 21% /home of someone\n";
         assert_eq!(parse_df(text), Some(76_543_210 * 1024));
         assert_eq!(parse_df("nonsense"), None);
-    }
-
-    #[test]
-    fn folders_are_replaced_whole() -> anyhow::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let (staged, target) = (dir.path().join("new"), dir.path().join("target"));
-        fs::create_dir(&target)?;
-        fs::write(target.join("old"), "old")?;
-        fs::create_dir(&staged)?;
-        fs::write(staged.join("new"), "new")?;
-        place_folder(&staged, &target)?;
-        let names: Vec<_> = fs::read_dir(dir.path())?
-            .map(|e| e.map(|e| e.file_name()))
-            .collect::<Result<_, _>>()?;
-        assert_eq!(names, ["target"]);
-        assert!(target.join("new").exists() && !target.join("old").exists());
-        Ok(())
     }
 
     #[test]

@@ -20,7 +20,6 @@ pub mod datasets;
 pub mod disk;
 pub mod error;
 pub mod fetch;
-pub mod file_lock;
 pub mod hash;
 pub mod hub;
 pub mod kernels;

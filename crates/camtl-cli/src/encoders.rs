@@ -49,16 +49,11 @@ pub(crate) fn shapes_of(config: &RunConfig) -> Result<EncoderConfig, Failure> {
     match config.encoder_dir() {
         Ok(dir) => EncoderConfig::from_dir(&dir).map_err(Failure::usage),
         Err(error) => shapes(name).ok_or_else(|| {
-            let nearest = BUILT_IN
-                .iter()
-                .map(|known| (strsim::jaro_winkler(name, known), known))
-                .filter(|(similarity, _)| *similarity > 0.8)
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"));
             Failure::usage(error).hint(format!(
-                "give a folder with a config.json ({}), or one of {}{nearest}",
+                "give a folder with a config.json ({}), or one of {}{}",
                 Path::new("models").join(name).display(),
-                BUILT_IN.join(", ")
+                BUILT_IN.join(", "),
+                camtl_files::did_you_mean(name, BUILT_IN)
             ))
         }),
     }

@@ -20,7 +20,6 @@ mod request_lines;
 mod scores;
 mod server;
 mod several_runs;
-mod staged;
 mod table;
 mod trained;
 mod training;

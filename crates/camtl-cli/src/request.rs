@@ -14,8 +14,8 @@
 
 use camtl_data::kinds::Parts;
 use camtl_data::reader::{Details, Example, Mention, TextSide};
-use camtl_data::suggest::nearest;
 use camtl_data::task::TaskSpec;
+use camtl_files::nearest;
 use serde_json::{Map, Value};
 
 /// The keys that requests have.

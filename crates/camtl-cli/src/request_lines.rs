@@ -245,7 +245,7 @@ fn json_example(text: &str, spec: &TaskSpec, fields: &[String]) -> Result<Exampl
             Some(other) => Err(format!("`{field}` is {other}, expected a text")),
             None => {
                 let keys = || object.keys().map(String::as_str);
-                let near = camtl_data::suggest::nearest(field, keys())
+                let near = camtl_files::nearest(field, keys())
                     .map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
                 let has = keys().collect::<Vec<_>>().join(", ");
                 Err(format!(

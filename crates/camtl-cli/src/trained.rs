@@ -16,7 +16,6 @@ use camtl_trainer::{Precision, RunConfig, Summary, TrainError, resolve_device};
 use crate::cli::{self, WeightsArgs};
 use crate::failure::{Failure, OrFail};
 use crate::output;
-use crate::staged::StagedFolder;
 
 /// The folder of the tokenizer inside a run folder.
 const TOKENIZER: &str = "tokenizer";
@@ -96,7 +95,7 @@ impl TrainedRun {
             .position(|spec| spec.name == name)
             .ok_or_else(|| {
                 let known = || self.specs.iter().map(|spec| spec.name.as_str());
-                let hint = match camtl_data::suggest::nearest(name, known()) {
+                let hint = match camtl_files::nearest(name, known()) {
                     Some(near) => format!("did you mean {near}?"),
                     None => "use one of these names".to_owned(),
                 };
@@ -217,7 +216,7 @@ pub(crate) fn copy_tokenizer(encoder: &Path, run_dir: &Path) -> Result<(), Failu
             run_dir.display()
         )
     };
-    let staged = StagedFolder::new(&destination).or_work(context)?;
+    let staged = camtl_files::StagedFolder::create(&destination).or_work(context)?;
     for name in TOKENIZER_FILES {
         let source = encoder.join(name);
         if source.is_file() {

@@ -210,6 +210,8 @@ fn predict_takes_pairs_and_scores_and_names_bad_lines() {
     let mut names = dir.names(".");
     names.retain(|name| name.starts_with(".tmp"));
     assert_eq!(names, [] as [&str; 0]);
+    #[cfg(unix)]
+    outputs_stay_what_they_are(&dir);
 
     predict("mod", "x\n", &[]).fails_with(
         2,
@@ -227,6 +229,45 @@ fn predict_takes_pairs_and_scores_and_names_bad_lines() {
         "nothing.tsv",
     ])
     .fails_with(2, &["cannot open the input nothing.tsv"]);
+}
+
+/// A device is written through, a link followed, the rights of a file that is there kept.
+#[cfg(unix)]
+fn outputs_stay_what_they_are(dir: &Dir) {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+    let predict = |output: &str| {
+        dir.run([
+            "predict",
+            "runs/first",
+            "--task",
+            "mood",
+            "--input",
+            "one.txt",
+            "--output",
+            output,
+        ])
+    };
+    dir.write("one.txt", "river\n");
+    dir.write("secret.tsv", "earlier\n");
+    let secret = dir.path("secret.tsv");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("secret.tsv", dir.path("link.tsv")).unwrap();
+    predict("link.tsv").success();
+    assert!(
+        std::fs::symlink_metadata(dir.path("link.tsv"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(dir.read("secret.tsv").lines().count(), 2);
+    let rights = std::fs::metadata(&secret).unwrap().permissions().mode();
+    assert_eq!(rights & 0o777, 0o600);
+
+    symlink("/dev/null", dir.path("null")).unwrap();
+    predict("null").success();
+    let null = std::fs::metadata("/dev/null").unwrap();
+    assert!(null.file_type().is_char_device());
+
+    predict("none/out.tsv").fails_with(2, &["cannot write none/out.tsv"]);
 }
 
 #[cfg(target_os = "linux")]

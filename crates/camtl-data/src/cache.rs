@@ -21,7 +21,7 @@
 //! labels and the values that the kind adds are checked, and only the three long columns stay in the mapping.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -246,34 +246,8 @@ impl TokenCache {
         };
         std::fs::create_dir_all(&self.dir)
             .map_err(failed("create the token cache folder", &self.dir))?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".tokens-");
-        #[cfg(unix)]
-        {
-            // As any other new file, not as a secret: several users may share a cache.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder
-            .tempfile_in(&self.dir)
-            .map_err(failed("create a file in the token cache folder", &self.dir))?;
-        let write = || -> std::io::Result<()> {
-            let mut out = BufWriter::new(temporary.as_file());
-            write_split(&mut out, &self.key, split)?;
-            out.flush()?;
-            drop(out);
-            temporary.as_file().sync_all()
-        };
-        write().map_err(failed("write the token cache", &self.path))?;
-        temporary
-            .persist(&self.path)
-            .map_err(|error| failed("write the token cache", &self.path)(error.error))?;
-        // The new name itself must survive a crash, too.
-        #[cfg(unix)]
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed("sync the token cache folder", &self.dir))?;
-        Ok(())
+        camtl_files::write_with(&self.path, |out| write_split(out, &self.key, split))
+            .map_err(failed("write the token cache", &self.path))
     }
 }
 

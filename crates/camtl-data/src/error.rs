@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 pub use crate::spec::{RowError, RowProblem};
-use crate::suggest::{did_you_mean, nearest, one_of};
+use crate::suggest::{did_you_mean, one_of};
+use camtl_files::nearest;
 use crate::task::{TaskError, TaskSpec};
 use crate::tokenize::TokenizerError;
 

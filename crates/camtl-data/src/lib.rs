@@ -71,7 +71,6 @@ pub mod score;
 mod source;
 pub mod spec;
 pub mod suggest;
-pub mod synthetic;
 pub mod task;
 pub mod tokenize;
 

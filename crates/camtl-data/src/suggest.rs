@@ -1,46 +1,8 @@
-//! Hints for misspelt words: the nearest known key, label or column, and TOML
-//! errors with the line they stand in.
-//!
-//! ```
-//! use camtl_data::suggest::nearest;
-//!
-//! let labels = ["entailment", "not_entailment"];
-//! assert_eq!(nearest("entailmnt", labels), Some("entailment"));
-//! assert_eq!(nearest("banana", labels), None);
-//! ```
+//! Lists and excerpts for messages, and TOML errors with the line they stand in.
 
 use std::fmt;
 
-/// The candidate that `word` was probably meant to be, or `None` when nothing is close.
-///
-/// Distance is Damerau-Levenshtein without regard to case; at most a third of the
-/// longer word's characters (and at least one) may differ. The first of equally near
-/// candidates wins, so the answer depends only on the order given.
-pub fn nearest<'a, I>(word: &str, candidates: I) -> Option<&'a str>
-where
-    I: IntoIterator<Item = &'a str>,
-{
-    let folded = word.to_lowercase();
-    // A hostile "word" may be a whole book; the distance is quadratic in its length.
-    if folded.chars().count() > 200 {
-        return None;
-    }
-    let mut best: Option<(usize, &'a str)> = None;
-    for candidate in candidates {
-        let other = candidate.to_lowercase();
-        let longer = folded.chars().count().max(other.chars().count());
-        if longer > 200 {
-            continue;
-        }
-        let distance = strsim::damerau_levenshtein(&folded, &other);
-        if distance <= (longer / 3).max(1) && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
-        }
-    }
-    // With words of one letter, "one letter differs" is no likeness at all.
-    best.filter(|(distance, candidate)| *distance < candidate.chars().count().max(1))
-        .map(|(_, candidate)| candidate)
-}
+use camtl_files::nearest;
 
 /// A list for messages: `` `a`, `b` or `c` `` (at most twelve, the rest counted).
 pub(crate) fn one_of<I, S>(words: I) -> String
@@ -159,16 +121,6 @@ fn suggestion_in(message: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_needs_likeness() {
-        assert_eq!(nearest("text_A", ["text_a", "text_b"]), Some("text_a"));
-        assert_eq!(nearest("Label", ["label", "text_a"]), Some("label"));
-        assert_eq!(nearest("lable", ["label", "text_a"]), Some("label"));
-        assert_eq!(nearest("2", ["0", "1"]), None);
-        assert_eq!(nearest("", ["0", "1"]), None);
-        assert_eq!(nearest(&"x".repeat(10_000), ["xx"]), None);
-    }
 
     #[test]
     fn lists_read_as_prose() {

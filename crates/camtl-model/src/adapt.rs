@@ -33,8 +33,10 @@ use std::collections::BTreeSet;
 
 use tch::{Tensor, no_grad};
 
+use camtl_files::did_you_mean;
+
 use crate::config::{Freeze, ModelConfig, TaskHead};
-use crate::error::{ModelError, nearest};
+use crate::error::ModelError;
 use crate::model::Model;
 use crate::parameters::Module;
 use crate::parameters::init;
@@ -205,7 +207,7 @@ impl Model {
                     format!(
                         "the model has no task `{name}`; it has {}{}",
                         names().collect::<Vec<_>>().join(", "),
-                        nearest(name, names())
+                        did_you_mean(name, names())
                     ),
                 ))
             }

@@ -90,14 +90,3 @@ impl From<tch::TchError> for ModelError {
         ModelError::Torch(text.lines().next().unwrap_or_default().to_string())
     }
 }
-
-/// The entry of `known` nearest to `name`, as the end of a sentence: `; did you mean ...?`.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| format!("; did you mean `{candidate}`?"))
-        .unwrap_or_default()
-}

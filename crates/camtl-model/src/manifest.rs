@@ -24,7 +24,7 @@
 //! assert_eq!(manifest.extra["rte"][0], "entailment");
 //! ```
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ use tch::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::model::Model;
-use crate::weights::{WeightError, WeightFile, WrittenFile, atomic, load_exact, write_tensors};
+use crate::weights::{WeightError, WeightFile, WrittenFile, load_exact, write_tensors};
 
 /// Name of the manifest in a saved model's folder.
 pub const MANIFEST_FILE: &str = "camtl.json";
@@ -218,5 +218,5 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
         problem: format!("cannot be written as JSON: {error}"),
     })?;
     text.push(b'\n');
-    Ok(atomic::write(path, |writer| writer.write_all(&text))?)
+    camtl_files::write(path, &text).map_err(|source| ModelError::io("write", path, source))
 }

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, StagedFolder};
 use crate::error::TrainError;
+use camtl_files::StagedFolder;
 
 /// Name of the folder of checkpoints inside a run folder.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -76,7 +76,7 @@ impl CheckpointStore {
     /// Makes the folder and removes what an interrupted save or deletion left in it.
     pub(crate) fn prepare(&self) -> Result<(), TrainError> {
         fs::create_dir_all(&self.folder)
-            .and_then(|()| durable::remove_leftovers(&self.folder))
+            .and_then(|()| camtl_files::remove_leftovers(&self.folder))
             .map_err(|source| TrainError::io("prepare the checkpoint folder", &self.folder, source))
     }
 
@@ -177,7 +177,7 @@ impl CheckpointStore {
     /// Deletes one checkpoint.
     pub(crate) fn remove(&self, step: u64) -> Result<(), TrainError> {
         let path = self.path(step);
-        durable::remove_folder(&path)
+        camtl_files::remove_folder(&path)
             .map_err(|source| TrainError::io("delete the old checkpoint", &path, source))
     }
 }

@@ -22,7 +22,6 @@ use toml::Value;
 
 use crate::checkpoint::CheckpointStore;
 use crate::config::RunConfig;
-use crate::durable;
 use crate::error::TrainError;
 use crate::event::Event;
 use crate::event_log::EventLog;
@@ -283,7 +282,7 @@ fn export(
     fill: impl FnOnce(&Path) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
     let fail = |source| TrainError::io("write the final model into", dir, source);
-    let staged = durable::StagedFolder::create(&dir.join("model")).map_err(fail)?;
+    let staged = camtl_files::StagedFolder::create(&dir.join("model")).map_err(fail)?;
     fill(staged.path())?;
     let mut names: Vec<_> = fs::read_dir(staged.path())
         .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
@@ -297,7 +296,7 @@ fn export(
             .map_err(fail)?;
         fs::rename(&source, dir.join(&name)).map_err(fail)?;
     }
-    durable::sync_folder(dir).map_err(fail)
+    camtl_files::sync_folder(dir).map_err(fail)
 }
 
 fn write_summary(dir: &Path, summary: &Summary) -> Result<(), TrainError> {
@@ -305,7 +304,7 @@ fn write_summary(dir: &Path, summary: &Summary) -> Result<(), TrainError> {
     let fail = |source| TrainError::io("write", &path, source);
     let mut text = serde_json::to_vec_pretty(summary).map_err(|error| fail(error.into()))?;
     text.push(b'\n');
-    durable::write_file(&path, &text).map_err(fail)
+    camtl_files::write(&path, &text).map_err(fail)
 }
 
 /// Removes event files of an attempt that never reached a checkpoint.
@@ -347,7 +346,7 @@ fn write_config(dir: &Path, config: &RunConfig, specs: &[&TaskSpec]) -> Result<(
                 spec.name
             ))
         })?;
-        durable::write_file(&path, text.as_bytes())
+        camtl_files::write(&path, text.as_bytes())
             .map_err(|source| TrainError::io("write", &path, source))?;
         config.data.tasks.push(name);
     }
@@ -357,7 +356,7 @@ fn write_config(dir: &Path, config: &RunConfig, specs: &[&TaskSpec]) -> Result<(
         env!("CARGO_PKG_VERSION"),
         config.to_toml()?
     );
-    durable::write_file(&path, text.as_bytes())
+    camtl_files::write(&path, text.as_bytes())
         .map_err(|source| TrainError::io("write", &path, source))
 }
 

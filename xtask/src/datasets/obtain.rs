@@ -17,7 +17,6 @@ use crate::archive::{self, Archive, Limits};
 use crate::disk::{self, writing};
 use crate::error::failure;
 use crate::fetch::{Fetcher, Request, progress};
-use crate::file_lock::FileLock;
 use crate::hash;
 use crate::workspace::{human_bytes, shown};
 
@@ -109,7 +108,7 @@ pub fn collection(
         ));
     }
     let work = options.data.join(".download");
-    let _lock = FileLock::acquire(
+    let _lock = disk::lock(
         &work.join(format!("{}.lock", collection.name)),
         &format!("another process is downloading {}", collection.name),
     )?;

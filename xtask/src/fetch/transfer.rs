@@ -23,7 +23,7 @@ use super::answer::{
 use super::client::Fetcher;
 use super::partial::{Origin, Partial};
 use super::progress;
-use crate::disk::{self, writing};
+use crate::disk::writing;
 use crate::error::failure;
 use crate::hash;
 use crate::workspace::shown;
@@ -375,7 +375,7 @@ fn finish(
         &request.destination,
     )?;
     if let Some(folder) = request.destination.parent() {
-        disk::sync_folder(folder);
+        let _ = camtl_files::sync_folder(folder);
     }
     partial.forget()?;
     Ok(Fetched {

@@ -18,7 +18,6 @@ use crate::archive::{Archive, Limits};
 use crate::disk::{self, writing};
 use crate::error::failure;
 use crate::fetch::progress;
-use crate::file_lock::FileLock;
 use crate::python::{Python, Requirement};
 use crate::workspace::{human_bytes, shown};
 
@@ -117,7 +116,7 @@ impl Install {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let _lock = FileLock::acquire(
+        let _lock = disk::lock(
             &self
                 .wheels
                 .join(format!("{}.lock", name.trim_start_matches('.'))),

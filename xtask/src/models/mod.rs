@@ -18,7 +18,6 @@ use crate::datasets::record;
 use crate::disk;
 use crate::error::{failure, usage};
 use crate::fetch::Fetcher;
-use crate::file_lock::FileLock;
 use crate::workspace::shown;
 
 /// The encoder of the examples, which the Python package index has as well.
@@ -111,7 +110,7 @@ pub fn obtain(options: &Options, fetcher: &Fetcher) -> anyhow::Result<PathBuf> {
     }
     let flat = options.id.replace('/', "--");
     let work = options.models.join(".download");
-    let _lock = FileLock::acquire(
+    let _lock = disk::lock(
         &work.join(format!("{flat}.lock")),
         &format!("another process is downloading {}", options.id),
     )?;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use camtl_data::kinds::Parts;
 use camtl_data::task::TaskSpec;
+use camtl_files::OutputFile;
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use crate::answer;
 use crate::cli::{LineFormat, PredictArgs};
@@ -22,6 +22,15 @@ const CHUNK: usize = 256;
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Outcome {
     check_forms(args)?;
+    // An output that cannot be written is refused before the work.
+    let unwritable = || {
+        let path = args.output.as_deref().unwrap_or(Path::new("-"));
+        format!("cannot write {}", path.display())
+    };
+    let output = match &args.output {
+        Some(path) => Some(OutputFile::create(path).or_usage(unwritable)?),
+        None => None,
+    };
     let engine = Engine::new(TrainedRun::open(&args.run, &args.weights)?);
     let run = engine.run();
     let task = match &args.task {
@@ -54,29 +63,14 @@ pub(crate) fn run(args: &PredictArgs) -> Outcome {
         }
         None => RequestLines::mixed(reader, &origin, &run.specs),
     };
-    match &args.output {
+    match output {
         None => {
             let mut out = io::stdout().lock();
             answer(&engine, task, lines, chunk, args, &mut out)?;
         }
-        Some(path) => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
-            let context = || format!("cannot write {}", path.display());
-            let mut file = NamedTempFile::new_in(folder).or_usage(context)?;
-            answer(
-                &engine,
-                task,
-                lines,
-                chunk,
-                args,
-                &mut io::BufWriter::new(file.as_file_mut()),
-            )?;
-            file.as_file().sync_all().or_work(context)?;
-            crate::staged::readable_by_others(file.as_file()).or_work(context)?;
-            file.persist(path).or_work(context)?;
+        Some(mut file) => {
+            answer(&engine, task, lines, chunk, args, &mut file)?;
+            file.commit().or_work(unwritable)?;
         }
     }
     Ok(SUCCESS)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::format::Header;
 use super::row::{Each, LabelUse, RawRow, Source};
 use crate::spec::{Column, RowError, RowProblem};
-use crate::suggest::nearest;
+use camtl_files::nearest;
 
 /// A row before its columns are looked at: its first line, and its cells.
 pub(super) type Record<'a> = (u64, Result<Vec<Cow<'a, str>>, RowProblem>);

@@ -10,7 +10,7 @@ use super::json_value::{parse_object, plain, type_name};
 use super::row::{Each, LabelUse, RawRow, Source};
 use crate::spec::Column;
 use crate::spec::{RowError, RowProblem};
-use crate::suggest::nearest;
+use camtl_files::nearest;
 
 pub(super) const FORMAT: Format = Format {
     spelling: "jsonl",

@@ -13,7 +13,7 @@ use super::json_value::{parse_object, plain, type_name};
 use super::row::{Each, LabelUse, RawRow, Source};
 use crate::metrics::Evidence;
 use crate::spec::{Fields, RowError, RowProblem};
-use crate::suggest::nearest;
+use camtl_files::nearest;
 
 pub(super) const FORMAT: Format = Format {
     spelling: "multirc",

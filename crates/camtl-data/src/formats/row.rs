@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::spec::{Details, Fields, RowError, RowProblem};
-use crate::suggest::nearest;
+use camtl_files::nearest;
 
 /// Takes every row, in order, until it refuses one.
 pub(crate) type Each<'e> =

@@ -7,8 +7,8 @@ use std::ops::Range;
 use crate::formats::RawRow;
 use crate::spec::RowProblem;
 use crate::spec::{Details, Mention, TextSide};
-use crate::suggest::nearest;
 use crate::task::{Fields, MentionColumns};
+use camtl_files::nearest;
 
 /// A problem with the column it lies in.
 type Misplaced = (String, RowProblem);

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::TaskSpec;
-use crate::suggest::{nearest, one_of};
+use crate::suggest::one_of;
+use camtl_files::nearest;
 
 /// Files for the server that scores a task's test splits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -146,7 +146,7 @@ impl Freeze {
                             format!(
                                 "the pattern `{pattern}` matches no parameter of this model; `*` \
                                  stands for any text, as in \"*.encoder.layer.0.*\"{}",
-                                crate::error::nearest(pattern, names.clone())
+                                camtl_files::did_you_mean(pattern, names.clone())
                             ),
                         ));
                     }

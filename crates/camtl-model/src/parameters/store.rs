@@ -34,10 +34,11 @@ use std::collections::BTreeMap;
 use camtl_ops::set_grad_view;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::error::{ModelError, nearest};
+use crate::error::ModelError;
 use crate::execution::linear_map::LoweredCopies;
 use crate::parameters::init;
 use crate::parameters::spec::{Block, Module, ParameterId, ParameterSpec};
+use camtl_files::did_you_mean;
 
 /// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
 const ALIGNMENT: i64 = camtl_ops::RANGE_ALIGNMENT;
@@ -346,7 +347,7 @@ impl ParameterStore {
             .copied()
             .ok_or_else(|| ModelError::UnknownParameter {
                 name: name.to_string(),
-                hint: nearest(name, self.index.keys().map(String::as_str)),
+                hint: did_you_mean(name, self.index.keys().map(String::as_str)),
             })
     }
 

@@ -20,7 +20,6 @@
 //! assert!(WeightFile::open(&path).unwrap_err().to_string().contains("header"));
 //! ```
 
-pub(crate) mod atomic;
 mod file;
 mod header;
 mod load;

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use super::{WeightError, atomic};
+use super::WeightError;
 
 /// Length and hash of a written file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -59,7 +59,7 @@ pub fn write_tensors(
     }
     let mut hash = Sha256::new();
     let mut bytes = 0u64;
-    atomic::write(path, |writer| {
+    camtl_files::write_with(path, |writer| {
         let mut put = |part: &[u8]| {
             hash.update(part);
             bytes += part.len() as u64;
@@ -71,7 +71,8 @@ pub fn write_tensors(
             put(&raw_bytes(tensor).map_err(std::io::Error::other)?)?;
         }
         Ok(())
-    })?;
+    })
+    .map_err(|source| WeightError::io("write", path, source))?;
     let sha256 = hash
         .finalize()
         .iter()

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use camtl_data::suggest::{TomlProblem, nearest};
+use camtl_data::suggest::TomlProblem;
 use camtl_data::task::TaskSpec;
+use camtl_files::nearest;
 use camtl_model::MethodConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -9,9 +9,10 @@ mod methods;
 mod plan;
 mod suite;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use camtl_files::{FileLock, LockError, StagedFolder};
 
 use crate::cli::QuickstartArgs;
 use crate::failure::{Failure, INTERRUPTED, OrFail, Outcome, SUCCESS};
@@ -28,6 +29,8 @@ struct Places {
     result: PathBuf,
     /// The folder that is worked in; it becomes the result when all is done.
     work: PathBuf,
+    staged: StagedFolder,
+    _lock: OwnLock,
 }
 
 /// Why a stage ended without its result.
@@ -50,23 +53,17 @@ pub(crate) fn run(args: &QuickstartArgs, quiet: bool) -> Outcome {
     let stop = interrupt::install()?;
     let plan = Plan::new(args.seed, args.threads, args.scale)?;
     let places = Places::new(&args.run)?;
-    let _lock = places.prepare()?;
-    let result = stages(&plan, &places, quiet, &stop);
-    let comparison = match result {
+    let comparison = match stages(&plan, &places, quiet, &stop) {
         Ok(comparison) => comparison,
-        Err(halt) => {
-            places.abandon();
-            return match halt {
-                Halt::Stopped => {
-                    output::note("stopped; an earlier result is untouched");
-                    Ok(INTERRUPTED)
-                }
-                Halt::Failed(failure) => Err(failure),
-            };
+        Err(Halt::Stopped) => {
+            output::note("stopped; an earlier result is untouched");
+            return Ok(INTERRUPTED);
         }
+        Err(Halt::Failed(failure)) => return Err(failure),
     };
+    let result = places.result.clone();
     places.finish()?;
-    output::result(&comparison.render(&places.result, started.elapsed()))?;
+    output::result(&comparison.render(&result, started.elapsed()))?;
     Ok(SUCCESS)
 }
 
@@ -85,7 +82,8 @@ fn stages(
 }
 
 impl Places {
-    /// Checks that the result folder is ours to replace.
+    /// Checks that the result folder is ours to replace, and makes an empty one to work in, locked
+    /// against a second quickstart.
     fn new(result: &Path) -> Result<Self, Failure> {
         let name = result.file_name().ok_or_else(|| {
             Failure::usage(anyhow::anyhow!(
@@ -94,9 +92,6 @@ impl Places {
             ))
             .hint("name a folder, e.g. --run runs/quickstart")
         })?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".partial");
         let empty = || std::fs::read_dir(result).is_ok_and(|mut entries| entries.next().is_none());
         if result.exists() && !result.join(MARKER).is_file() && !empty() {
             return Err(Failure::usage(anyhow::anyhow!(
@@ -105,81 +100,63 @@ impl Places {
             ))
             .hint("choose another folder with --run"));
         }
-        Ok(Self {
-            result: result.to_path_buf(),
-            work: result.with_file_name(hidden),
-        })
-    }
-
-    /// An empty work folder, locked against a second quickstart.
-    fn prepare(&self) -> Result<File, Failure> {
-        let context = || format!("cannot prepare the work folder {}", self.work.display());
-        std::fs::create_dir_all(&self.work).or_work(context)?;
-        let lock = File::create(self.work.with_extension("lock")).or_work(context)?;
-        if lock.try_lock().is_err() {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "another quickstart is at work in {}",
-                self.work.display()
-            ))
-            .hint("wait for it, or choose another folder with --run"));
+        let context = || format!("cannot prepare a work folder for {}", result.display());
+        if let Some(parent) = result.parent() {
+            std::fs::create_dir_all(parent).or_work(context)?;
         }
-        // What a killed quickstart left: its parts, or an earlier result on its way to be replaced.
-        let old = self.work.with_extension("old");
-        if old.exists() && !self.result.exists() {
-            std::fs::rename(&old, &self.result).or_work(context)?;
-        }
-        std::fs::remove_dir_all(&self.work).or_work(context)?;
-        std::fs::create_dir_all(&self.work).or_work(context)?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".lock");
+        let lock_file = result.with_file_name(hidden);
+        let lock = match FileLock::try_take(&lock_file) {
+            Ok(lock) => lock,
+            Err(error @ LockError::Held { .. }) => {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "another quickstart is at work for {}: {error}",
+                    result.display()
+                ))
+                .hint("wait for it, or choose another folder with --run"));
+            }
+            Err(LockError::Io(error)) => return Err(error).or_work(context),
+        };
+        let staged = StagedFolder::create(result).or_work(context)?;
         std::fs::write(
-            self.work.join(MARKER),
+            staged.path().join(MARKER),
             format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")),
         )
         .or_work(context)?;
-        Ok(lock)
+        Ok(Self {
+            result: result.to_path_buf(),
+            work: staged.path().to_path_buf(),
+            staged,
+            _lock: OwnLock {
+                lock_file,
+                _lock: lock,
+            },
+        })
     }
 
     /// Puts the work folder in the result's place.
-    fn finish(&self) -> Result<(), Failure> {
-        let context = || {
+    fn finish(self) -> Result<(), Failure> {
+        self.staged.commit().or_work(|| {
             format!(
                 "cannot put the result in place as {}",
                 self.result.display()
             )
-        };
-        let old = self.work.with_extension("old");
-        if old.exists() {
-            std::fs::remove_dir_all(&old).or_work(context)?;
-        }
-        if self.result.exists() {
-            std::fs::rename(&self.result, &old).or_work(context)?;
-        }
-        if let Err(error) = std::fs::rename(&self.work, &self.result) {
-            if old.exists() {
-                std::fs::rename(&old, &self.result).or_work(context)?;
-            }
-            return Err(error).or_work(context);
-        }
-        if old.exists() {
-            std::fs::remove_dir_all(&old).or_work(context)?;
-        }
-        self.remove_lock();
-        Ok(())
+        })
     }
+}
 
-    /// Removes what was begun. Nothing depends on it: the next quickstart would remove it too.
-    fn abandon(&self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.work) {
-            tracing::warn!("{} could not be removed: {error}", self.work.display());
-        }
-        self.remove_lock();
-    }
+/// The lock of a quickstart; its file goes with it.
+struct OwnLock {
+    lock_file: PathBuf,
+    _lock: FileLock,
+}
 
-    fn remove_lock(&self) {
-        if let Err(error) = std::fs::remove_file(self.work.with_extension("lock")) {
-            tracing::warn!(
-                "the lock of {} could not be removed: {error}",
-                self.work.display()
-            );
+impl Drop for OwnLock {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.lock_file) {
+            tracing::warn!("{} could not be removed: {error}", self.lock_file.display());
         }
     }
 }

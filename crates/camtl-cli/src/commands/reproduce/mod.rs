@@ -22,7 +22,7 @@ use camtl_trainer::{
 use crate::cli::ReproduceArgs;
 use crate::failure::{Failure, INTERRUPTED, OrFail, Outcome, SUCCESS};
 use crate::training::{self, Run, steps_of_each};
-use crate::{interrupt, output, staged, trained};
+use crate::{interrupt, output, trained};
 use grid::{Grid, Row};
 use outcome::{RowOutcome, SeedOutcome};
 use table::Report;
@@ -187,7 +187,7 @@ fn write(dir: &Path, report: &Report<'_>) -> Result<(), Failure> {
         ("results.json", report.json()?),
     ] {
         let path = dir.join(name);
-        staged::write_file(&path, text.as_bytes())
+        camtl_files::write(&path, text.as_bytes())
             .or_work(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -16,7 +16,6 @@ use camtl_trainer::predict;
 use crate::cli::SubmitArgs;
 use crate::failure::{Failure, OrFail, Outcome, SUCCESS};
 use crate::output;
-use crate::staged::StagedFolder;
 use crate::table::{PlainTable, thousands};
 use crate::trained::TrainedRun;
 
@@ -66,7 +65,7 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
             .hint("task files name the server's files under [submission]; configs/tasks/cola.toml is an example"));
     }
     let context = || format!("cannot write the submission {}", args.out.display());
-    let staged = StagedFolder::new(&args.out).or_work(context)?;
+    let staged = camtl_files::StagedFolder::create(&args.out).or_work(context)?;
     for file in &files {
         std::fs::write(staged.path().join(&file.name), &file.text).or_work(context)?;
     }
