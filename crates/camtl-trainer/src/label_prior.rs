@@ -1,10 +1,10 @@
 //! Heads that start at their task's label prior.
 //!
 //! A head whose bias starts at zero first learns the mean answer, and learns it through whatever
-//! moves fastest. For a regression of scores around 2.7 that is the pooler: all of its tanh units
-//! are driven towards ±1 for every text of every task within a hundred updates, where their slope is
-//! gone, and a task with a faint signal (CoLA) is left without a gradient (docs/method.md). With the
-//! prior in the bias there is no mean answer left to learn.
+//! moves fastest. For a regression of scores around 2.7 that is the pooler, which all tasks share:
+//! its vectors move together and come to differ less from text to text, while the clipped gradient
+//! consists of the mean answer. A task with a faint signal (CoLA) learns nothing meanwhile
+//! (docs/method.md has the measurement). With the prior in the bias there is no mean answer to learn.
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::reader::Label;

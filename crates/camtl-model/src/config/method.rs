@@ -160,9 +160,8 @@ switch! {
         /// At zero.
         Zero,
         /// At what answers best without reading the text: a regression's mean label, the logarithms
-        /// of a classification's label frequencies. A regression whose bias starts at zero has to
-        /// move its mean answer through the pooler, whose tanh saturates on the way: for all tasks
-        /// (docs/method.md).
+        /// of a classification's label frequencies. A regression whose bias starts at zero moves its
+        /// mean answer through the pooler that all tasks share (docs/method.md).
         LabelPrior,
     }
 }
