@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 pub use crate::spec::{RowError, RowProblem};
 use crate::suggest::{did_you_mean, one_of};
-use camtl_files::nearest;
 use crate::task::{TaskError, TaskSpec};
 use crate::tokenize::TokenizerError;
+use camtl_files::nearest;
 
 /// Why a task's data could not be had.
 #[derive(Debug, thiserror::Error)]
