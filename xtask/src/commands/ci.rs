@@ -25,7 +25,7 @@ Usage: cargo xtask ci
   tidy          every module says what it is for, no file is too long or too large,
                 libraries print nothing, licences, README and changelog are there
   fmt           cargo fmt --all --check
-  dependencies  camtl-files, camtl-data, xtask and glue-tables do without tch, torch-sys
+  dependencies  camtl-files, camtl-data, xtask and glue-tables have no libtorch
   clippy        cargo clippy --workspace --all-targets --locked -- -D warnings
   docs          cargo doc --workspace --no-deps --locked with warnings denied
   kernels       as `cargo xtask kernels --check`: the CUDA kernels compile, without
