@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cache::MappedTokens;
+use crate::columns::Tokens;
 use crate::reader::ReadReport;
 use crate::source::Source;
 use crate::spec::{Details, Example, Label};
@@ -46,40 +46,6 @@ impl<'a> EncodedExample<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.input_ids.is_empty()
-    }
-}
-
-/// The long columns, end to end: ids and segments of all tokens of a split, and what its kind adds.
-#[derive(Clone, Debug)]
-pub(crate) enum Tokens {
-    Owned {
-        input_ids: Arc<Vec<u32>>,
-        token_type_ids: Arc<Vec<u8>>,
-        extra: Arc<Vec<i32>>,
-    },
-    Mapped(Arc<MappedTokens>),
-}
-
-impl Tokens {
-    pub(crate) fn input_ids(&self) -> &[u32] {
-        match self {
-            Self::Owned { input_ids, .. } => input_ids,
-            Self::Mapped(tokens) => tokens.input_ids(),
-        }
-    }
-
-    pub(crate) fn token_type_ids(&self) -> &[u8] {
-        match self {
-            Self::Owned { token_type_ids, .. } => token_type_ids,
-            Self::Mapped(tokens) => tokens.token_type_ids(),
-        }
-    }
-
-    pub(crate) fn extra(&self) -> &[i32] {
-        match self {
-            Self::Owned { extra, .. } => extra,
-            Self::Mapped(tokens) => tokens.extra(),
-        }
     }
 }
 

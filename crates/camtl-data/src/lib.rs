@@ -54,6 +54,7 @@ pub mod answers;
 pub mod batch;
 mod cache;
 pub mod check;
+mod columns;
 mod encode;
 pub mod encoded;
 pub mod error;

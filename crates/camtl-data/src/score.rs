@@ -82,7 +82,7 @@ impl Job<'_> {
         let provided = self.spec.evidence(self.spec.format);
         let Some(compares) = metric.definition().comparison(&provided) else {
             return Err(MetricError::NoEvidence {
-                metric,
+                metric: metric.name(),
                 kind: self.spec.kind.name(),
             }
             .into());
@@ -90,19 +90,19 @@ impl Job<'_> {
         Ok(match compares {
             Compares::Decisions(score) => {
                 let Pairs { predicted, actual } = self.decisions()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
                 score(&predicted, &actual)
             }
             Compares::Classes(score) => {
                 let Pairs { predicted, actual } = self.decisions()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
                 score(&predicted, &actual)?
             }
             Compares::Scores(score) => {
                 let Pairs { predicted, actual } = self.scores()?;
-                check_lengths(metric, predicted.len(), actual.len())?;
-                check_finite(metric, "predictions", &predicted)?;
-                check_finite(metric, "references", &actual)?;
+                check_lengths(metric.name(), predicted.len(), actual.len())?;
+                check_finite(metric.name(), "predictions", &predicted)?;
+                check_finite(metric.name(), "references", &actual)?;
                 score(predicted.as_slice().into(), actual.as_slice().into())
             }
             Compares::Answers(score) => score(&once(&self.answer_scores, || self.answer_scores())?),

@@ -1,12 +1,8 @@
 //! The keys of a task file that describe its kind.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-
-use super::{Kind, TaskKind};
+use super::kind::Kind;
 
 /// The keys beside `kind`.
 pub(crate) struct Keys {
@@ -30,7 +26,7 @@ impl Keys {
     }
 
     /// The labels, which are needed.
-    pub(super) fn labels(&self, missing: &'static str) -> Result<Vec<String>, &'static str> {
+    pub(crate) fn labels(&self, missing: &'static str) -> Result<Vec<String>, &'static str> {
         self.labels.clone().ok_or(missing)
     }
 
@@ -69,31 +65,4 @@ pub(super) fn labels_problem(kind: &str, labels: &[String]) -> Option<String> {
             None
         }
     })
-}
-
-/// The name of a kind that there is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct KindName(pub(crate) &'static str);
-
-impl<'de> Deserialize<'de> for KindName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Named;
-
-        impl Visitor<'_> for Named {
-            type Value = KindName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a kind of task")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<KindName, E> {
-                (TaskKind::NAMES.iter())
-                    .find(|known| **known == name)
-                    .map(|known| KindName(known))
-                    .ok_or_else(|| E::unknown_variant(name, TaskKind::NAMES))
-            }
-        }
-
-        deserializer.deserialize_str(Named)
-    }
 }

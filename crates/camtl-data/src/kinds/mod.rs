@@ -4,22 +4,19 @@
 mod classification;
 mod extra;
 mod keys;
+mod kind;
 mod multiple_choice;
 mod regression;
 pub(crate) mod span;
 mod span_pair;
 mod tagging;
 
-use std::fmt::Debug;
 use std::ops::Deref;
-
-use crate::formats::{RowForm, unknown_label};
-use crate::metrics::Evidence;
-use crate::spec::{AnswerForm, Label, RowProblem};
 
 pub use classification::Classification;
 pub use extra::{Extra, IGNORED, UNKNOWN, Window};
-pub(crate) use keys::{Keys, KindName};
+pub(crate) use keys::Keys;
+pub use kind::{Kind, Parts};
 pub use multiple_choice::MultipleChoice;
 pub(crate) use multiple_choice::encode_options;
 pub use regression::Regression;
@@ -28,124 +25,6 @@ pub use span_pair::SpanPair;
 pub(crate) use span_pair::{encode_mentions, mentions_cut};
 pub use tagging::Tagging;
 pub(crate) use tagging::encode_words;
-
-/// What a row has beside one or two texts and a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parts {
-    /// Nothing.
-    Texts,
-    /// One text for each label.
-    Options,
-    /// The words of the text.
-    Words,
-    /// A question (the first text) on a context (the second).
-    Question,
-    /// Two places in the texts.
-    Mentions,
-}
-
-/// A kind of task.
-pub trait Kind: Debug {
-    /// The name in task files.
-    fn name(&self) -> &'static str;
-
-    /// Names of labels, tags or options.
-    fn labels(&self) -> &[String] {
-        &[]
-    }
-
-    /// Smallest and largest score, where a score is predicted.
-    fn range(&self) -> Option<[f32; 2]> {
-        None
-    }
-
-    /// Whether a question may have no answer, where there are questions.
-    fn no_answer(&self) -> Option<bool> {
-        None
-    }
-
-    /// What is wrong with the task's keys.
-    fn problem(&self) -> Option<String> {
-        keys::labels_problem(self.name(), self.labels())
-    }
-
-    /// The rows of files that it can be made of.
-    fn rows(&self) -> &'static [RowForm] {
-        &[RowForm::Cells]
-    }
-
-    /// What its rows have beside texts and a label.
-    fn parts(&self) -> Parts {
-        Parts::Texts
-    }
-
-    /// The label that a cell spells.
-    ///
-    /// # Errors
-    /// A name that is no label, a score out of range.
-    fn parse_label(&self, text: &str) -> Result<Label, RowProblem> {
-        let class = self.labels().iter().position(|label| label == text);
-        match class.and_then(|class| u32::try_from(class).ok()) {
-            Some(class) => Ok(Label::Class(class)),
-            None => Err(unknown_label(self.labels(), text)),
-        }
-    }
-
-    /// What `values` add to an example of `length` tokens ([`EncodedExample::extra`](crate::EncodedExample::extra));
-    /// `None` if they are not of this kind.
-    fn extra<'a>(&self, values: &'a [i32], length: usize) -> Option<Extra<'a>> {
-        let _ = length;
-        values.is_empty().then_some(Extra::None)
-    }
-
-    /// Width of the task's output layer: the number of classes or tags, 1 for a score or for the fitness of an option,
-    /// 2 for the start and the end of a span.
-    fn num_outputs(&self) -> usize {
-        self.labels().len()
-    }
-
-    /// Number of alternatives `C` whose logarithm is the largest uncertainty: classes, tags or options, 2 for a span
-    /// (whose uncertainty is brought to the scale of ln 2), 1 for a score.
-    fn num_alternatives(&self) -> usize {
-        self.num_outputs()
-    }
-
-    /// Sequences of an example: the options of a multiple choice, else 1.
-    fn sequences_per_example(&self) -> usize {
-        match self.parts() {
-            Parts::Options => self.labels().len(),
-            Parts::Texts | Parts::Words | Parts::Question | Parts::Mentions => 1,
-        }
-    }
-
-    /// Whether a score is predicted (trained with squared error).
-    fn is_regression(&self) -> bool {
-        self.range().is_some()
-    }
-
-    /// The form of its answers.
-    fn answer(&self) -> AnswerForm;
-
-    /// What metrics can compare.
-    fn evidence(&self) -> &'static [Evidence];
-
-    /// The kind with its numbers, for people.
-    fn about(&self) -> String;
-
-    /// What its examples are, for people.
-    fn examples(&self, pair: bool) -> &'static str {
-        if pair {
-            "pairs of texts"
-        } else {
-            "single texts"
-        }
-    }
-
-    /// What a label is called, and what stands before its name.
-    fn label_words(&self) -> (&'static str, &'static str) {
-        ("label", "")
-    }
-}
 
 /// Declares [`TaskKind`] from the list of kinds.
 macro_rules! kinds {
@@ -199,5 +78,95 @@ kinds! {
         Span,
         /// One of several labels for a pair of mentions marked in the text.
         SpanPair,
+    }
+}
+
+/// A kind is added by one file and one line of a list.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{AnswerForm, Label, RowProblem};
+
+    /// Options in an order, each with its place.
+    mod ranking {
+        use crate::kinds::{Keys, Kind, Parts};
+        use crate::metrics::Evidence;
+        use crate::spec::AnswerForm;
+
+        #[derive(Clone, Debug, PartialEq)]
+        pub(super) struct Ranking {
+            labels: Vec<String>,
+        }
+
+        impl Ranking {
+            pub(super) const NAME: &'static str = "ranking";
+
+            pub(super) fn new(keys: &Keys) -> Result<Self, &'static str> {
+                let labels = keys.labels("ranking needs `labels`, the places")?;
+                Ok(Self { labels })
+            }
+        }
+
+        impl Kind for Ranking {
+            fn name(&self) -> &'static str {
+                Self::NAME
+            }
+
+            fn labels(&self) -> &[String] {
+                &self.labels
+            }
+
+            fn parts(&self) -> Parts {
+                Parts::Options
+            }
+
+            fn answer(&self) -> AnswerForm {
+                AnswerForm::Choice
+            }
+
+            fn evidence(&self) -> &'static [Evidence] {
+                &[Evidence::Decisions]
+            }
+
+            fn about(&self) -> String {
+                format!("ranking of {}", self.labels.len())
+            }
+        }
+    }
+    use ranking::Ranking;
+
+    kinds! {
+        /// Kinds of one's own.
+        enum OwnKind {
+            /// Options in an order.
+            Ranking,
+        }
+    }
+
+    fn keys(labels: &[&str], range: Option<[f32; 2]>) -> Keys {
+        Keys {
+            labels: Some(labels.iter().map(|label| (*label).to_owned()).collect()),
+            range,
+            no_answer: None,
+        }
+    }
+
+    #[test]
+    fn a_kind_is_a_file_and_a_line() {
+        assert_eq!(OwnKind::NAMES, ["ranking"]);
+        let kind = OwnKind::new("ranking", keys(&["1", "2", "3"], None)).unwrap();
+        assert_eq!(Keys::of(&*kind).labels.as_deref(), Some(kind.labels()));
+        assert_eq!(kind.problem(), None);
+        assert_eq!((kind.num_outputs(), kind.sequences_per_example()), (3, 3));
+        assert_eq!(kind.answer(), AnswerForm::Choice);
+        assert_eq!(kind.parse_label("2"), Ok(Label::Class(1)));
+        assert!(matches!(
+            kind.parse_label("4"),
+            Err(RowProblem::UnknownLabel { .. })
+        ));
+        assert_eq!(kind.extra(&[], 7), Some(Extra::None));
+        assert_eq!(kind.about(), "ranking of 3");
+        let error = OwnKind::new("ranking", keys(&["1"], Some([0.0, 1.0]))).unwrap_err();
+        assert_eq!(error, "`range` is for regression; remove it");
     }
 }

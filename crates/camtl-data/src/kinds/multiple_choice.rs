@@ -1,6 +1,8 @@
 //! One of several texts that the example itself brings along.
 
-use super::{Extra, Keys, Kind, Parts};
+use super::extra::Extra;
+use super::keys::Keys;
+use super::kind::{Kind, Parts};
 use crate::metrics::Evidence;
 use crate::spec::AnswerForm;
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError};

@@ -1,6 +1,7 @@
 //! A score for a text or a pair of texts.
 
-use super::{Keys, Kind};
+use super::keys::Keys;
+use super::kind::Kind;
 use crate::metrics::Evidence;
 use crate::spec::{AnswerForm, Label, RowProblem};
 

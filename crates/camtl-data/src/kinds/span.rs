@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Extra, Keys, Kind, Parts, Window};
+use super::extra::{Extra, Window};
+use super::keys::Keys;
+use super::kind::{Kind, Parts};
 use crate::formats::RowForm;
 use crate::metrics::Evidence;
 use crate::spec::{AnswerForm, Label, RowProblem};

@@ -1,6 +1,8 @@
 //! One of several labels for a pair of mentions marked in the text.
 
-use super::{Extra, Keys, Kind, Parts};
+use super::extra::Extra;
+use super::keys::Keys;
+use super::kind::{Kind, Parts};
 use crate::metrics::Evidence;
 use crate::spec::{AnswerForm, Details, Example, Mention, TextSide};
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError, longest_first};

@@ -1,6 +1,8 @@
 //! A tag for every word.
 
-use super::{Extra, IGNORED, Keys, Kind, Parts, UNKNOWN};
+use super::extra::{Extra, IGNORED, UNKNOWN};
+use super::keys::Keys;
+use super::kind::{Kind, Parts};
 use crate::formats::RowForm;
 use crate::metrics::Evidence;
 use crate::spec::{AnswerForm, Label, RowProblem};

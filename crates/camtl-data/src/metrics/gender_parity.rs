@@ -1,8 +1,9 @@
 //! Share of AX-g's pairs with the same prediction for both genders.
 
+use super::error::MetricError;
 use super::metric::Rows;
+use super::metric::{Compares, Metric};
 use super::winogender::gender_parity;
-use super::{Compares, Metric, MetricError};
 use crate::spec::Example;
 
 pub(super) const METRIC: Metric = Metric {

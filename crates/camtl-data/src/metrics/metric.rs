@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayView1;
 
-use super::MetricError;
+use super::error::MetricError;
 use super::multirc::MultiRcScores;
 use super::question_answering::AnswerScores;
 use crate::spec::Example;

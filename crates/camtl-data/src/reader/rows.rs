@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{ReadReport, details};
+use super::details;
+use super::report::ReadReport;
 use crate::error::{DataError, RowError, RowProblem};
 use crate::formats::{LabelUse, RawRow, Source};
 use crate::spec::{Details, Example, Label};

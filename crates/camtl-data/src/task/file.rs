@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{
     Fields, FileFormat, MalformedRows, SplitSource, Submission, TaskError, TaskKind, TaskSpec,
 };
-use crate::kinds::{Keys, KindName};
+use crate::kinds::Keys;
 use crate::metrics::MetricKind;
 
 /// A task file, key by key. [`TaskSpec`] is what it means once checked.
@@ -212,4 +212,31 @@ struct SplitTable {
     labelled: bool,
     malformed_rows: Option<MalformedRows>,
     metrics: Option<Vec<MetricKind>>,
+}
+
+/// The name of a kind that there is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct KindName(&'static str);
+
+impl<'de> Deserialize<'de> for KindName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+
+        impl Visitor<'_> for Named {
+            type Value = KindName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a kind of task")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<KindName, E> {
+                (TaskKind::NAMES.iter())
+                    .find(|known| **known == name)
+                    .map(|known| KindName(known))
+                    .ok_or_else(|| E::unknown_variant(name, TaskKind::NAMES))
+            }
+        }
+
+        deserializer.deserialize_str(Named)
+    }
 }
