@@ -5,7 +5,10 @@
 
 use std::hint::black_box;
 
-use camtl_data::sampler::{ExampleRef, SamplerConfig, TaskInfo, build_sampler};
+use camtl_data::sampler::{
+    Annealed, ExampleRef, Proportional, SamplerConfig, ShuffledMix, SquareRoot, TaskInfo,
+    Temperature, Uniform, build_sampler,
+};
 use criterion::{Criterion, Throughput};
 
 const BATCH: usize = 32;
@@ -41,14 +44,14 @@ fn main() -> Result<(), Error> {
     group.throughput(Throughput::Elements(BATCH as u64));
     for config in [
         SamplerConfig::released(),
-        SamplerConfig::Uniform,
-        SamplerConfig::Proportional,
-        SamplerConfig::SquareRoot,
-        SamplerConfig::Temperature { temperature: 2.0 },
-        SamplerConfig::Annealed {
+        SamplerConfig::from(Uniform {}),
+        SamplerConfig::from(Proportional {}),
+        SamplerConfig::from(SquareRoot {}),
+        SamplerConfig::from(Temperature { temperature: 2.0 }),
+        SamplerConfig::from(Annealed {
             steps_per_epoch: None,
-        },
-        SamplerConfig::ShuffledMix,
+        }),
+        SamplerConfig::from(ShuffledMix {}),
     ] {
         let mut sampler = build_sampler(&config, &glue(), BATCH, 5.0, 12)?;
         // Entropies that depend on the example alone and cost next to nothing.

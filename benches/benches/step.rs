@@ -3,13 +3,15 @@
 //! with their slow definitions.
 //!
 //! `cargo bench -p camtl-benches --bench step [-- FILTER]`; `-- fused` or
-//! `-- slow` measures one of the two. Weights are random: their values do not
+//! `-- slow` measures one of the two, `-- samplers` only what samplers add to an
+//! update. Weights are random: their values do not
 //! change what a step costs.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use camtl_benches::step::{BATCH, CLASSES, Sequences, Training, model_config};
+use camtl_benches::updates::medians;
 use camtl_benches::{Lengths, Record, peak_memory, reset_peak_memory};
 use camtl_model::{Model, Preset};
 use camtl_ops::{cpu_isa, keep_freed_memory, num_threads, set_fused};
@@ -17,6 +19,8 @@ use criterion::{Criterion, Throughput};
 use tch::Device;
 
 const LENGTHS: [Lengths; 2] = [Lengths::Mean40, Lengths::Full128];
+/// Turns of the comparison of samplers.
+const ROUNDS: usize = 15;
 const FORMS: [&str; 2] = ["fused", "slow"];
 
 /// The case of one form and one length.
@@ -98,6 +102,31 @@ fn main() -> anyhow::Result<()> {
         }
     }
     criterion.final_summary();
+    compare_samplers()
+}
+
+/// What choosing examples adds to an update, for two numbers of tasks.
+fn compare_samplers() -> anyhow::Result<()> {
+    set_fused(true);
+    let filter: Vec<String> = std::env::args().skip(1).collect();
+    if !filter
+        .iter()
+        .all(|arg| arg.starts_with("--") || arg.contains("samplers"))
+    {
+        return Ok(());
+    }
+    for tasks in [9, 26] {
+        println!("\nupdates of the trainer, {tasks} tasks, mean length 40, by turns:");
+        let medians = medians(tasks, ROUNDS)?;
+        let uniform = medians.first().map_or(f64::NAN, |(_, seconds)| *seconds);
+        for (name, seconds) in medians {
+            println!(
+                "  {name:36}{:10.1} ms  {:.2} of uniform",
+                1e3 * seconds,
+                seconds / uniform
+            );
+        }
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 //! a shared machine do not compare.
 
 pub mod step;
+pub mod updates;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! Samplers from outside: task probabilities, epochs, data usage, configuration, impossible setups.
 
 use camtl_data::sampler::{
-    DataUsage, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig, TaskInfo,
-    UncertaintyForm, build_sampler, steps_per_epoch,
+    Annealed, DataUsage, ExampleRef, MtUncertainty, Proportional, RegressionUncertainty, Sampler,
+    SamplerConfig, ShuffledMix, SquareRoot, TaskInfo, Temperature, UncertaintyForm, Uniform,
+    build_sampler, steps_per_epoch,
 };
 
 fn task(name: &str, train_size: usize, num_outputs: usize) -> TaskInfo {
@@ -55,13 +56,18 @@ fn impossible_setups_are_refused() {
     assert!(message(&released, &[one_class], 4, 1.0).contains("must be declared a regression"));
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(
-            message(&SamplerConfig::Temperature { temperature }, &good, 4, 1.0)
-                .contains("temperature = ")
+            message(
+                &SamplerConfig::from(Temperature { temperature }),
+                &good,
+                4,
+                1.0
+            )
+            .contains("temperature = ")
         );
     }
-    let none = SamplerConfig::Annealed {
+    let none = SamplerConfig::from(Annealed {
         steps_per_epoch: Some(0),
-    };
+    });
     assert!(message(&none, &good, 4, 1.0).contains("steps_per_epoch = 0"));
 }
 
@@ -76,12 +82,15 @@ fn steps_per_epoch_follow_the_released_rule() {
         .enumerate()
         .map(|(i, n)| task(&format!("t{i}"), *n, 2))
         .collect();
-    let fraction = |epoch_fraction| SamplerConfig::MtUncertainty {
-        candidates: Default::default(),
-        form: UncertaintyForm::Released,
-        regression: RegressionUncertainty::Borrowed,
-        epoch_fraction,
-        borrow: None,
+    let fraction = |epoch_fraction| {
+        SamplerConfig::from(MtUncertainty {
+            candidates: Default::default(),
+            form: UncertaintyForm::Released,
+            regression: RegressionUncertainty::Borrowed,
+            epoch_fraction,
+            borrow: None,
+            ..MtUncertainty::default()
+        })
     };
     assert_eq!(steps_per_epoch(&fraction(1.0), &glue, 32).unwrap(), 110_448);
     assert_eq!(
@@ -90,16 +99,16 @@ fn steps_per_epoch_follow_the_released_rule() {
     );
     assert_eq!(steps_per_epoch(&fraction(1e-9), &glue, 32).unwrap(), 1);
     assert_eq!(
-        steps_per_epoch(&SamplerConfig::ShuffledMix, &glue, 32).unwrap(),
+        steps_per_epoch(&SamplerConfig::from(ShuffledMix {}), &glue, 32).unwrap(),
         949_733u64.div_ceil(32)
     );
     assert_eq!(
-        steps_per_epoch(&SamplerConfig::Uniform, &glue, 32).unwrap(),
+        steps_per_epoch(&SamplerConfig::from(Uniform {}), &glue, 32).unwrap(),
         949_733u64.div_ceil(32)
     );
-    let pals = SamplerConfig::Annealed {
+    let pals = SamplerConfig::from(Annealed {
         steps_per_epoch: Some(2400),
-    };
+    });
     assert_eq!(steps_per_epoch(&pals, &glue, 32).unwrap(), 2400);
 }
 
@@ -151,23 +160,31 @@ fn tasks_are_drawn_with_the_stated_probabilities() {
         task("middle", 400, 2),
         task("small", 25, 2),
     ];
-    assert_shares(&SamplerConfig::Uniform, &tasks, &[1.0, 1.0, 1.0]);
-    assert_shares(&SamplerConfig::Proportional, &tasks, &[6400.0, 400.0, 25.0]);
-    assert_shares(&SamplerConfig::SquareRoot, &tasks, &[80.0, 20.0, 5.0]);
+    assert_shares(&SamplerConfig::from(Uniform {}), &tasks, &[1.0, 1.0, 1.0]);
     assert_shares(
-        &SamplerConfig::Temperature { temperature: 1.0 },
+        &SamplerConfig::from(Proportional {}),
         &tasks,
         &[6400.0, 400.0, 25.0],
     );
     assert_shares(
-        &SamplerConfig::Temperature { temperature: 2.0 },
+        &SamplerConfig::from(SquareRoot {}),
         &tasks,
         &[80.0, 20.0, 5.0],
     );
     assert_shares(
-        &SamplerConfig::Annealed {
+        &SamplerConfig::from(Temperature { temperature: 1.0 }),
+        &tasks,
+        &[6400.0, 400.0, 25.0],
+    );
+    assert_shares(
+        &SamplerConfig::from(Temperature { temperature: 2.0 }),
+        &tasks,
+        &[80.0, 20.0, 5.0],
+    );
+    assert_shares(
+        &SamplerConfig::from(Annealed {
             steps_per_epoch: None,
-        },
+        }),
         &tasks,
         &[6400.0, 400.0, 25.0],
     );
@@ -176,9 +193,9 @@ fn tasks_are_drawn_with_the_stated_probabilities() {
 #[test]
 fn annealing_moves_from_proportional_towards_uniform() {
     let tasks = [task("large", 6400, 3), task("small", 25, 2)];
-    let config = SamplerConfig::Annealed {
+    let config = SamplerConfig::from(Annealed {
         steps_per_epoch: Some(4000),
-    };
+    });
     let epochs = 5.0;
     for epoch in 0..5u64 {
         let alpha = 1.0 - 0.8 * epoch as f64 / 4.0;
@@ -195,7 +212,7 @@ fn annealing_moves_from_proportional_towards_uniform() {
 #[test]
 fn the_mix_has_each_example_once_per_epoch_and_mixes_tasks() {
     let tasks = [task("a", 37, 2), task("b", 5, 2), task("c", 11, 1)];
-    let mut sampler = build(&SamplerConfig::ShuffledMix, &tasks, 8);
+    let mut sampler = build(&SamplerConfig::from(ShuffledMix {}), &tasks, 8);
     assert_eq!(sampler.steps_per_epoch(), 7);
     let mut mixed = 0;
     for epoch in 0..3 {
@@ -300,6 +317,9 @@ fn configurations_read_and_write() {
         "kind = \"annealed\"\nsteps_per_epoch = 2400",
         "kind = \"temperature\"\ntemperature = 5.0",
         "kind = \"shuffled-mix\"",
+        "kind = \"pooled-uncertainty\"",
+        "kind = \"pooled-uncertainty\"\npool_size = 8\nmax_age = 50\nscored = 0.5\nunscored = 0\nfloor = 0.5\n\
+         floor_shares = \"square-root\"\ntemperature = 1\nform = \"normalised\"",
     ] {
         let config = read(text).unwrap();
         assert!(text.contains(&format!("\"{}\"", config.name())));
@@ -339,6 +359,22 @@ fn configurations_read_and_write() {
         (
             "kind = \"mt-uncertainty\"\nepoch_fration = 1.0",
             "unknown field `epoch_fration`",
+        ),
+        (
+            "kind = \"pooled-uncertainty\"\nscored = 1.5",
+            "scored = 1.5; expected a number in [0, 1]",
+        ),
+        (
+            "kind = \"mt-uncertainty\"\nfloor = -0.5",
+            "floor = -0.5; expected a number in [0, 1]",
+        ),
+        (
+            "kind = \"mt-uncertainty\"\ntemperature = -1",
+            "temperature = -1; expected a number of at least 0",
+        ),
+        (
+            "kind = \"uniform\"\npool_size = 3",
+            "the sampler `uniform` has no option `pool_size`",
         ),
         ("kind = \"round-robin\"", "unknown variant `round-robin`"),
     ] {

@@ -4,21 +4,25 @@ use std::collections::BTreeSet;
 
 use camtl_data::random::Stream;
 use camtl_data::sampler::{
-    Borrow, CandidateShares, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig,
-    SamplerError, Selection, TaskInfo, UncertaintyForm, build_sampler,
+    Annealed, Borrow, BoxError, CandidateShares, ExampleRef, MtUncertainty, PooledUncertainty,
+    Proportional, RegressionUncertainty, Sampler, SamplerConfig, SamplerError, Selection,
+    ShuffledMix, SquareRoot, TaskInfo, Temperature, UncertaintyForm, Uniform, build_sampler,
 };
 use proptest::prelude::*;
 
 fn configs() -> Vec<SamplerConfig> {
-    let mt = |form, regression, borrow| SamplerConfig::MtUncertainty {
-        candidates: match form {
-            UncertaintyForm::Paper => CandidateShares::SquareRoot,
-            _ => CandidateShares::Equal,
-        },
-        form,
-        regression,
-        epoch_fraction: 0.37,
-        borrow,
+    let mt = |form, regression, borrow| {
+        SamplerConfig::from(MtUncertainty {
+            candidates: match form {
+                UncertaintyForm::Paper => CandidateShares::SquareRoot,
+                _ => CandidateShares::Equal,
+            },
+            form,
+            regression,
+            epoch_fraction: 0.37,
+            borrow,
+            ..MtUncertainty::default()
+        })
     };
     vec![
         SamplerConfig::released(),
@@ -31,14 +35,34 @@ fn configs() -> Vec<SamplerConfig> {
                 to: "t1".into(),
             }]),
         ),
-        SamplerConfig::Uniform,
-        SamplerConfig::Proportional,
-        SamplerConfig::SquareRoot,
-        SamplerConfig::Annealed {
+        SamplerConfig::from(Uniform {}),
+        SamplerConfig::from(Proportional {}),
+        SamplerConfig::from(SquareRoot {}),
+        SamplerConfig::from(Annealed {
             steps_per_epoch: Some(7),
-        },
-        SamplerConfig::Temperature { temperature: 3.0 },
-        SamplerConfig::ShuffledMix,
+        }),
+        SamplerConfig::from(Temperature { temperature: 3.0 }),
+        SamplerConfig::from(ShuffledMix {}),
+        SamplerConfig::from(PooledUncertainty::default()),
+        SamplerConfig::from(PooledUncertainty {
+            pool_size: 5,
+            max_age: 4,
+            scored: 1.0,
+            unscored: 0.1,
+            form: UncertaintyForm::Normalised,
+            regression: RegressionUncertainty::Own,
+            candidates: CandidateShares::Equal,
+            temperature: 0.7,
+            floor: 0.4,
+            floor_shares: CandidateShares::Proportional,
+        }),
+        SamplerConfig::from(MtUncertainty {
+            form: UncertaintyForm::Normalised,
+            temperature: 1.5,
+            floor: 0.5,
+            floor_shares: CandidateShares::SquareRoot,
+            ..MtUncertainty::default()
+        }),
     ]
 }
 
@@ -57,7 +81,7 @@ fn tasks(sizes: &[usize]) -> Vec<TaskInfo> {
 
 /// A model whose uncertainty depends on the example and the step; now and then it is sure of everything.
 fn step(sampler: &mut dyn Sampler, number: u64) -> Selection {
-    let mut scorer = |candidates: &[ExampleRef]| {
+    let mut scorer = |candidates: &[ExampleRef]| -> Result<Vec<f32>, BoxError> {
         Ok(candidates
             .iter()
             .map(|candidate| {
@@ -69,7 +93,11 @@ fn step(sampler: &mut dyn Sampler, number: u64) -> Selection {
             })
             .collect())
     };
-    sampler.next_batch(&mut scorer).unwrap()
+    let selection = sampler.next_batch(&mut scorer).unwrap();
+    // What the training pass says, where a sampler wants to know it.
+    let uncertainty = scorer(&selection.examples).unwrap();
+    sampler.observe(&selection.examples, &uncertainty);
+    selection
 }
 
 proptest! {
@@ -130,7 +158,12 @@ proptest! {
             prop_assert_eq!(selection.scores.is_some(), sampler.uses_scorer());
             if let Some(scores) = &selection.scores {
                 let candidates: usize = selection.candidates;
-                prop_assert_eq!(scores.len(), batch_size.min(candidates));
+                let expected = match sampler.name() {
+                    // Not all that it trains on was scored.
+                    "pooled-uncertainty" => selection.examples.len(),
+                    _ => batch_size.min(candidates),
+                };
+                prop_assert_eq!(scores.len(), expected);
                 prop_assert!(scores.iter().all(|score| score.is_finite()));
             }
             selected += selection.examples.len() as u64;
@@ -191,10 +224,10 @@ fn foreign_and_damaged_states_are_refused_and_change_nothing() {
             &other(&config, &tasks(&[20, 30, 7]), 4, 12),
             "3 tasks, this run has 2",
         );
-        let different = if config == SamplerConfig::Uniform {
-            SamplerConfig::ShuffledMix
+        let different = if config == SamplerConfig::from(Uniform {}) {
+            SamplerConfig::from(ShuffledMix {})
         } else {
-            SamplerConfig::Uniform
+            SamplerConfig::from(Uniform {})
         };
         refuse(&other(&different, &infos, 4, 12), "saved by the sampler");
         let mut damaged = state.clone();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camtl_data::sampler::score::{paper_scores, task_means, top_b};
 use camtl_data::sampler::{
-    Borrow, CandidateShares, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig,
-    SamplerError, TaskInfo, UncertaintyForm, build_sampler,
+    Borrow, CandidateShares, ExampleRef, MtUncertainty, RegressionUncertainty, Sampler,
+    SamplerConfig, SamplerError, TaskInfo, UncertaintyForm, build_sampler,
 };
 use proptest::prelude::*;
 
@@ -19,13 +19,14 @@ fn task(name: &str, train_size: usize, num_outputs: usize) -> TaskInfo {
 }
 
 fn mt_uncertainty(form: UncertaintyForm, regression: RegressionUncertainty) -> SamplerConfig {
-    SamplerConfig::MtUncertainty {
+    SamplerConfig::from(MtUncertainty {
         candidates: Default::default(),
         form,
         regression,
         epoch_fraction: 1.0,
         borrow: None,
-    }
+        ..MtUncertainty::default()
+    })
 }
 
 fn build(config: &SamplerConfig, tasks: &[TaskInfo], batch_size: usize) -> Box<dyn Sampler> {
@@ -37,13 +38,14 @@ fn candidates_of(shares: CandidateShares, sizes: &[usize]) -> Vec<usize> {
     let tasks: Vec<TaskInfo> = (sizes.iter().enumerate())
         .map(|(number, size)| task(&format!("t{number}"), *size, 2))
         .collect();
-    let config = SamplerConfig::MtUncertainty {
+    let config = SamplerConfig::from(MtUncertainty {
         candidates: shares,
         form: UncertaintyForm::Paper,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,
         borrow: None,
-    };
+        ..MtUncertainty::default()
+    });
     let mut counts = vec![0; sizes.len()];
     let mut scorer = |candidates: &[ExampleRef]| {
         for candidate in candidates {
@@ -241,15 +243,18 @@ fn sts_b_borrows_from_mrpc_by_default() {
 
 #[test]
 fn borrowing_is_configurable_and_can_be_switched_off() {
-    let borrow = |from: &str, to: &str| SamplerConfig::MtUncertainty {
-        candidates: Default::default(),
-        form: UncertaintyForm::Released,
-        regression: RegressionUncertainty::Borrowed,
-        epoch_fraction: 1.0,
-        borrow: Some(vec![Borrow {
-            from: from.into(),
-            to: to.into(),
-        }]),
+    let borrow = |from: &str, to: &str| {
+        SamplerConfig::from(MtUncertainty {
+            candidates: Default::default(),
+            form: UncertaintyForm::Released,
+            regression: RegressionUncertainty::Borrowed,
+            epoch_fraction: 1.0,
+            borrow: Some(vec![Borrow {
+                from: from.into(),
+                to: to.into(),
+            }]),
+            ..MtUncertainty::default()
+        })
     };
     let tasks = [
         task("similarity", 2, 1),
@@ -263,13 +268,14 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
         [(0, 1), (1, 1)]
     );
 
-    let off = SamplerConfig::MtUncertainty {
+    let off = SamplerConfig::from(MtUncertainty {
         candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
         epoch_fraction: 1.0,
         borrow: Some(vec![]),
-    };
+        ..MtUncertainty::default()
+    });
     let glue = [task("sts-b", 2, 1), task("mrpc", 2, 2)];
     let selected = select(&off, &glue, 2, &[vec![0.0, 0.0], vec![0.2, 0.6]]);
     assert!(selected.iter().all(|s| s.0 == 1), "{selected:?}");
@@ -286,7 +292,7 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
     );
     assert!(message(&borrow("similarity", "paraphrase")).contains("has no scores of its own"));
     assert!(message(&borrow("other", "other")).contains("cannot borrow from itself"));
-    let chain = SamplerConfig::MtUncertainty {
+    let chain = SamplerConfig::from(MtUncertainty {
         candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
@@ -301,9 +307,10 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
                 to: "similarity".into(),
             },
         ]),
-    };
+        ..MtUncertainty::default()
+    });
     assert!(message(&chain).contains("itself borrows"));
-    let twice = SamplerConfig::MtUncertainty {
+    let twice = SamplerConfig::from(MtUncertainty {
         candidates: Default::default(),
         form: UncertaintyForm::Released,
         regression: RegressionUncertainty::Borrowed,
@@ -318,7 +325,8 @@ fn borrowing_is_configurable_and_can_be_switched_off() {
                 to: "similarity".into(),
             },
         ]),
-    };
+        ..MtUncertainty::default()
+    });
     assert!(message(&twice).contains("borrows twice"));
 }
 

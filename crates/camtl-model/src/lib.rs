@@ -51,8 +51,9 @@ pub mod weights;
 
 pub use config::{
     Activation, AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
-    EncoderConfig, Freeze, FrozenAttentionGenerators, GeneratorInit, HeadKind, LayerNormModulation,
-    MethodConfig, MethodOptions, ModelConfig, ModelType, Preset, TaskHead, Variant,
+    EncoderConfig, Freeze, FrozenAttentionGenerators, GeneratorInit, HeadBiasInit, HeadKind,
+    LayerNormModulation, MethodConfig, MethodOptions, ModelConfig, ModelType, Preset, TaskHead,
+    TaskVectorInit, Variant,
 };
 pub use error::ModelError;
 pub use execution::{Bucket, Gradients, ModelInput, PlainBatch, StepGraphs, StepModulation, Trace};

@@ -148,6 +148,14 @@ impl Model {
         self.device
     }
 
+    /// Sets the bias of the head of task number `task`, [C] for C outputs.
+    ///
+    /// # Errors
+    /// There is no such task, or `bias` has another shape.
+    pub fn set_head_bias(&self, task: usize, bias: &Tensor) -> Result<(), ModelError> {
+        self.store.set(&format!("decoders.{task}.model.bias"), bias)
+    }
+
     /// Lets forward passes compute matrix products and attention in `kind` (`BFloat16`), parameters
     /// staying float32; `None` computes everything in float32, as a new model does.
     pub fn set_autocast(&mut self, kind: Option<Kind>) {

@@ -27,6 +27,7 @@ pub mod evaluate;
 pub mod event;
 pub mod event_log;
 mod forward;
+mod label_prior;
 mod lock;
 mod optimizer;
 pub mod predict;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use camtl_data::sampler::SamplerConfig;
+use camtl_data::sampler::{SamplerConfig, ShuffledMix, Temperature};
 use camtl_model::{GeneratorInit, Preset};
 use camtl_trainer::config::{AdamWForm, EncoderSource, ScoringDropout};
 use camtl_trainer::{ConfigError, RunConfig};
@@ -173,7 +173,7 @@ fn overrides_win_and_their_mistakes_are_theirs() {
     assert_eq!(config.data.dir.to_str(), Some("../shared/data"));
     assert_eq!(config.data.tasks.len(), 2);
     assert_eq!(config.data.tasks[1].to_str(), Some("own/mine.toml"));
-    assert_eq!(config.sampler, SamplerConfig::ShuffledMix);
+    assert_eq!(config.sampler, SamplerConfig::from(ShuffledMix {}));
     let message = set(&[
         "train.max_step=3",
         "train.seed=x",
@@ -194,7 +194,7 @@ fn overrides_win_and_their_mistakes_are_theirs() {
     let config = set(&["sampler={kind = \"temperature\", temperature = 2.0}"]).unwrap();
     assert_eq!(
         config.sampler,
-        SamplerConfig::Temperature { temperature: 2.0 }
+        SamplerConfig::from(Temperature { temperature: 2.0 })
     );
     let message = RunConfig::from_toml(
         &format!("{MINIMAL}[sampler]\nform = \"paper\"\n"),

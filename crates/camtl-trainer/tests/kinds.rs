@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use camtl_data::answers::Answer;
 use camtl_data::reader::{Details, Mention, Question, TextSide};
-use camtl_data::sampler::SamplerConfig;
+use camtl_data::sampler::{SamplerConfig, Uniform};
 use camtl_data::task::TaskSpec;
 use camtl_data::{EncodedExample, Example, Label, Stream, TaskDataset};
 use camtl_trainer::{Event, RunConfig, Trainer, predict};
@@ -214,7 +214,7 @@ fn every_kind_is_learned_and_evaluated() {
     config.train.max_steps = Some(800);
     config.model.dropout = Some(0.0);
     config.train.micro_batch_tokens = 60;
-    config.sampler = SamplerConfig::Uniform;
+    config.sampler = SamplerConfig::from(Uniform {});
     let mut trainer = trainer(&config, None);
     let (summary, _) = finish(&mut trainer);
     for (task, dataset) in trainer.datasets().iter().enumerate() {
@@ -288,7 +288,7 @@ fn mixed_kinds_resume_exactly() {
 fn broken_examples_are_named() {
     for task in ["choice", "tags", "span", "pair"] {
         let mut config = config();
-        config.sampler = SamplerConfig::Uniform;
+        config.sampler = SamplerConfig::from(Uniform {});
         let sets = datasets();
         let at = sets.iter().position(|set| set.spec.name == task).unwrap();
         let broken = model(&config, &sets);

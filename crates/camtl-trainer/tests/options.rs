@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use camtl_data::sampler::SamplerConfig;
+use camtl_data::sampler::{SamplerConfig, ShuffledMix};
 use camtl_data::{HOLDOUT, TaskSpec};
 use camtl_model::ParameterGroup;
 use camtl_trainer::{RunConfig, TrainError, Trainer, evaluate, load_datasets, setup};
@@ -67,7 +67,7 @@ fn groups_take_their_own_learning_rates() {
 fn a_task_of_weight_zero_gives_no_gradient() {
     let mut config = config();
     config.train.max_steps = Some(4);
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     config.train.loss_weights = [("warmth".to_owned(), 0.0)].into();
     let mut run = trainer(&config, None);
     let head = |trainer: &Trainer, task: usize| {

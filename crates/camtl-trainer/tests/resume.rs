@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camtl_data::Stream;
+use camtl_data::sampler::{PooledUncertainty, RegressionUncertainty};
 use camtl_trainer::checkpoint::CheckpointStore;
 use camtl_trainer::config::{Export, ScoringDropout};
 use camtl_trainer::event_log::read_events;
@@ -85,6 +86,71 @@ fn stopping_anywhere_and_resuming_changes_nothing() {
         assert_eq!(timeless(resumed), timeless(summary.clone()));
         assert_eq!(read_summary(&disturbed), read_summary(&undisturbed));
     }
+}
+
+/// Pools, running means and what the training pass told are state as well.
+#[test]
+fn pools_of_uncertain_examples_survive_stops_and_kills() {
+    let mut config = full_config();
+    config.train.exploration = 0.0;
+    config.sampler = PooledUncertainty {
+        pool_size: 6,
+        max_age: 3,
+        regression: RegressionUncertainty::Own,
+        temperature: 0.5,
+        floor: 0.25,
+        ..PooledUncertainty::default()
+    }
+    .into();
+    let folder = tempfile::tempdir().unwrap();
+    let undisturbed = folder.path().join("undisturbed");
+    let (summary, _) = finish(&mut trainer(&config, Some(&undisturbed)));
+    // A quarter of a batch is scored per update.
+    assert!(
+        read_events(&undisturbed.join("events.jsonl"))
+            .unwrap()
+            .iter()
+            .all(|event| match event {
+                Event::Step {
+                    candidates,
+                    updates,
+                    ..
+                } => *candidates == 2 * updates,
+                _ => true,
+            })
+    );
+
+    let killed = folder.path().join("killed");
+    for at in [2, 7, 7, 13] {
+        let mut run = match killed.exists() {
+            true => resume(&config, &killed).unwrap(),
+            false => trainer(&config, Some(&killed)),
+        };
+        run_until(&mut run, at);
+        // Work after the checkpoint is lost with the process.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            run.run(
+                &mut |event| {
+                    if matches!(event, Event::Progress { .. }) {
+                        std::panic::resume_unwind(Box::new("killed"));
+                    }
+                },
+                &AtomicBool::new(false),
+            )
+        }));
+        assert!(result.is_err(), "{at}");
+    }
+    let (resumed, _) = finish(&mut resume(&config, &killed).unwrap());
+    assert!(weights(&undisturbed) == weights(&killed));
+    assert_eq!(written_events(&killed), written_events(&undisturbed));
+    assert_eq!(timeless(resumed), timeless(summary));
+
+    config.train.exploration = 0.5;
+    let error = config.check().unwrap_err().to_string();
+    assert!(
+        error.contains("train.exploration") && error.contains("unscored"),
+        "{error}"
+    );
 }
 
 /// A process that ends without any farewell: the trainer is dropped in the middle of the loop, with

@@ -4,7 +4,10 @@ mod support;
 
 use camtl_data::answers::Answer;
 use camtl_data::batch::{BatchItem, LossReduction};
-use camtl_data::sampler::{RegressionUncertainty, SamplerConfig, UncertaintyForm};
+use camtl_data::sampler::{
+    Annealed, MtUncertainty, PooledUncertainty, Proportional, RegressionUncertainty, SamplerConfig,
+    ShuffledMix, SquareRoot, Temperature, UncertaintyForm, Uniform,
+};
 use camtl_data::{EncodedSplit, Label};
 use camtl_model::{MethodConfig, Preset, Variant};
 use camtl_trainer::config::ScoringDropout;
@@ -20,7 +23,7 @@ fn three_tasks_are_learned() {
     let mut config = config();
     config.train.max_steps = Some(150);
     config.train.learning_rate = 3e-3;
-    config.sampler = SamplerConfig::SquareRoot;
+    config.sampler = SamplerConfig::from(SquareRoot {});
     let mut trainer = trainer(&config, None);
     let (summary, events) = finish(&mut trainer);
     let losses = losses(&events);
@@ -94,25 +97,27 @@ fn uncertainty_sampling_scores_all_tasks_and_learns_the_uncertain_ones() {
 #[test]
 fn every_sampler_and_switch_runs() {
     let released = SamplerConfig::released();
-    let own = SamplerConfig::MtUncertainty {
+    let own = SamplerConfig::from(MtUncertainty {
         candidates: Default::default(),
         form: UncertaintyForm::Paper,
         regression: RegressionUncertainty::Own,
         epoch_fraction: 0.5,
         borrow: None,
-    };
+        ..MtUncertainty::default()
+    });
     let samplers = [
         released,
         SamplerConfig::paper(),
         own,
-        SamplerConfig::Uniform,
-        SamplerConfig::Proportional,
-        SamplerConfig::SquareRoot,
-        SamplerConfig::Annealed {
+        SamplerConfig::from(Uniform {}),
+        SamplerConfig::from(Proportional {}),
+        SamplerConfig::from(SquareRoot {}),
+        SamplerConfig::from(Annealed {
             steps_per_epoch: Some(4),
-        },
-        SamplerConfig::Temperature { temperature: 3.0 },
-        SamplerConfig::ShuffledMix,
+        }),
+        SamplerConfig::from(Temperature { temperature: 3.0 }),
+        SamplerConfig::from(ShuffledMix {}),
+        SamplerConfig::from(PooledUncertainty::default()),
     ];
     for (number, sampler) in samplers.into_iter().enumerate() {
         let mut config = config();
@@ -135,12 +140,15 @@ fn a_regression_has_an_uncertainty_of_its_own() {
     let mut config = config();
     config.train.max_steps = Some(6);
     config.train.log_every_steps = 1;
-    let own = |regression| SamplerConfig::MtUncertainty {
-        candidates: Default::default(),
-        form: UncertaintyForm::Paper,
-        regression,
-        epoch_fraction: 1.0,
-        borrow: None,
+    let own = |regression| {
+        SamplerConfig::from(MtUncertainty {
+            candidates: Default::default(),
+            form: UncertaintyForm::Paper,
+            regression,
+            epoch_fraction: 1.0,
+            borrow: None,
+            ..MtUncertainty::default()
+        })
     };
     let uncertainty = |events: &[Event]| -> Vec<Option<f64>> {
         events
@@ -174,7 +182,7 @@ fn accumulated_micro_batches_equal_one_batch() {
     let mut config = config();
     config.train.max_steps = Some(5);
     config.model.dropout = Some(0.0);
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     config.train.batch_size = 16;
     config.train.warmup_ratio = 0.0;
     let mut flat = Vec::new();
@@ -203,7 +211,7 @@ fn single_task_and_plain_multi_task_use_the_same_trainer() {
     config.train.max_steps = Some(60);
     config.train.learning_rate = 3e-3;
     config.model.method = MethodConfig::new(Preset::Recommended, Variant::None);
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     let (summary, _) = finish(&mut trainer(&config, None));
     assert_eq!(
         summary.params.total_ratio > 1.0,
@@ -298,7 +306,7 @@ fn predictions_do_not_depend_on_batches_and_are_what_evaluation_counts() {
 fn an_infinite_loss_names_task_and_example_and_updates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     config.train.max_steps = Some(200);
     config.checkpoint.every_steps = 1;
     let mut tasks = raw_tasks();
@@ -348,7 +356,7 @@ fn an_infinite_loss_names_task_and_example_and_updates_nothing() {
 
 #[test]
 fn a_diverged_model_is_found_by_gradient_or_score() {
-    for sampler in [SamplerConfig::Uniform, SamplerConfig::released()] {
+    for sampler in [SamplerConfig::from(Uniform {}), SamplerConfig::released()] {
         let mut config = config();
         config.sampler = sampler;
         config.train.max_steps = Some(50);
@@ -427,7 +435,7 @@ fn the_learning_rate_and_epochs_follow_the_plan() {
     config.train.max_steps = None;
     config.train.epochs = 0.5;
     config.train.log_every_steps = 1;
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     // 160 examples in batches of 8 are 20 updates an epoch.
     let (summary, events) = finish(&mut trainer(&config, None));
     assert_eq!(summary.steps, 10);

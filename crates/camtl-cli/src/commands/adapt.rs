@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use camtl_data::encoded::TaskDataset;
 use camtl_data::metrics::{ScoreTable, task_sigma};
-use camtl_data::sampler::SamplerConfig;
+use camtl_data::sampler::{SamplerConfig, ShuffledMix};
 use camtl_data::task::TaskSpec;
 use camtl_model::adapt::{TaskStart, freeze_shared};
 use camtl_model::{Freeze, Model, ParameterReport};
@@ -185,7 +185,7 @@ fn configuration(
     config.data.train_limit = None;
     config.data.train_fraction = (args.fraction < 1.0).then_some(args.fraction);
     config.model.freeze = freeze(&args.freeze, base)?;
-    config.sampler = SamplerConfig::ShuffledMix;
+    config.sampler = SamplerConfig::from(ShuffledMix {});
     config.train.exploration = 0.0;
     config.keep_loss_weights([]);
     config.train.epochs = EPOCHS;

@@ -1,13 +1,10 @@
 //! Samplers that draw a task per step and train on one batch of it.
 
-use serde_json::Value;
-
 use super::state::{Progress, Setup};
-use super::{DataUsage, ExampleRef, Sampler, SamplerError, Scorer, Selection};
-use crate::random::Stream;
+use super::{ExampleRef, Sampler, SamplerError, Scorer, Selection};
 
 /// The probability law of the tasks.
-pub(super) trait TaskLaw: Send {
+pub(super) trait TaskLaw: Send + 'static {
     /// Weight of a task of `size` examples at `step` (from 0); probabilities are weights over their sum.
     fn weight(&self, size: usize, step: u64) -> f64;
 }
@@ -16,16 +13,15 @@ pub(super) trait TaskLaw: Send {
 pub(super) struct ByTask<L> {
     progress: Progress,
     law: L,
-    draws: Stream,
 }
 
 impl<L: TaskLaw> ByTask<L> {
-    pub(super) fn new(setup: Setup, law: L) -> Self {
-        Self {
-            draws: Stream::new(setup.seed, "sampler/task"),
+    pub(super) fn boxed(setup: Setup, law: L) -> Box<dyn Sampler> {
+        let batches = vec![setup.batch_size; setup.tasks.len()];
+        Box::new(Self {
             law,
-            progress: Progress::new_by_task(setup),
-        }
+            progress: Progress::by_task(setup, &batches, "sampler/task"),
+        })
     }
 
     fn draw_task(&mut self) -> usize {
@@ -37,7 +33,7 @@ impl<L: TaskLaw> ByTask<L> {
             .iter()
             .map(|task| self.law.weight(task.train_size, step))
             .collect();
-        draw_weighted(&weights, self.draws.uniform())
+        draw_weighted(&weights, self.progress.draws.uniform())
     }
 }
 
@@ -55,10 +51,6 @@ fn draw_weighted(weights: &[f64], point: f64) -> usize {
 }
 
 impl<L: TaskLaw> Sampler for ByTask<L> {
-    fn name(&self) -> &'static str {
-        self.progress.setup.config.name()
-    }
-
     fn next_batch(&mut self, _scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
         let task = self.draw_task();
         let examples: Vec<ExampleRef> = self.progress.loaders[task]
@@ -72,23 +64,11 @@ impl<L: TaskLaw> Sampler for ByTask<L> {
         Ok(self.progress.unscored(examples))
     }
 
-    fn uses_scorer(&self) -> bool {
-        false
+    fn progress(&self) -> &Progress {
+        &self.progress
     }
 
-    fn steps_per_epoch(&self) -> u64 {
-        self.progress.setup.steps_per_epoch
-    }
-
-    fn usage(&self) -> &DataUsage {
-        &self.progress.usage
-    }
-
-    fn state(&self) -> Value {
-        self.progress.state(Some(&self.draws))
-    }
-
-    fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        self.progress.restore(state, Some(&mut self.draws))
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 }

@@ -58,9 +58,9 @@ pub enum SamplerError {
         /// The strategy.
         sampler: &'static str,
         /// The option.
-        option: &'static str,
+        option: String,
         /// The options it has.
-        allowed: &'static str,
+        allowed: String,
     },
     /// A `borrow` entry names a task that is not in the run.
     #[error(

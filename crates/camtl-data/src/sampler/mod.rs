@@ -2,12 +2,14 @@
 //!
 //! A [`Sampler`] hands out one batch per step as a list of [`ExampleRef`]s and keeps [`DataUsage`] statistics. Samplers
 //! that choose by uncertainty ask a [`Scorer`], which the trainer implements with a forward pass; the others ignore it.
+//! Each kind is one file with its options and its sampler, and one line of the list in `config.rs`.
 //! Every random draw comes from a named [`Stream`](crate::random::Stream), and [`Sampler::state`] /
 //! [`Sampler::restore`] continue a run exactly.
 //!
 //! | `kind` | one step's batch of b | task probabilities |
 //! |---|---|---|
 //! | `mt-uncertainty` | the b most uncertain of b candidates of **every** task | by uncertainty |
+//! | `pooled-uncertainty` | uncertain ones of kept pools, and new ones | by uncertainty and size |
 //! | `uniform` | one task | 1/T |
 //! | `proportional` | one task | ∝ N_t |
 //! | `square-root` | one task | ∝ N_t^0.5 |
@@ -34,14 +36,19 @@
 //! ```
 
 mod annealed;
+mod borrow;
 mod by_task;
-mod candidates;
 mod config;
 mod error;
+mod kind;
 mod loader;
 mod mt_uncertainty;
+mod pooled_uncertainty;
 mod proportional;
 pub mod score;
+mod scorer;
+mod select;
+mod shares;
 mod shuffled_mix;
 mod square_root;
 mod state;
@@ -50,9 +57,23 @@ mod uniform;
 mod usage;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub use config::{Borrow, CandidateShares, RegressionUncertainty, SamplerConfig, UncertaintyForm};
+pub use annealed::Annealed;
+pub use borrow::Borrow;
+pub use config::{SamplerConfig, build_sampler, steps_per_epoch};
 pub use error::{BoxError, SamplerError};
+pub use mt_uncertainty::MtUncertainty;
+pub use pooled_uncertainty::PooledUncertainty;
+pub use proportional::Proportional;
+pub use score::UncertaintyForm;
+pub use scorer::{RegressionUncertainty, Scorer, Scoring};
+pub use shares::CandidateShares;
+pub use shuffled_mix::ShuffledMix;
+pub use square_root::SquareRoot;
+pub use state::Progress;
+pub use temperature::Temperature;
+pub use uniform::Uniform;
 pub use usage::{DataUsage, TaskUsage};
 
 /// What a sampler needs to know of a task.
@@ -79,29 +100,6 @@ pub struct ExampleRef {
     pub index: u32,
 }
 
-/// Says how uncertain the model is about candidates. Implemented by the trainer with a forward pass; closures that take
-/// the candidates and return the scores are scorers as well.
-pub trait Scorer {
-    /// One score per candidate, in order.
-    ///
-    /// For a classification the score is the entropy of the softmax in nats, not normalised, `0 ≤ H ≤ ln C`. For a
-    /// regression it is an uncertainty in `[0, 1]` of the scorer's own making, 0 if it has none; it is used only with
-    /// [`RegressionUncertainty::Own`].
-    ///
-    /// # Errors
-    /// Whatever stops the scorer; the sampler passes it on as [`SamplerError::Scorer`].
-    fn score(&mut self, candidates: &[ExampleRef]) -> Result<Vec<f32>, BoxError>;
-}
-
-impl<F> Scorer for F
-where
-    F: FnMut(&[ExampleRef]) -> Result<Vec<f32>, BoxError>,
-{
-    fn score(&mut self, candidates: &[ExampleRef]) -> Result<Vec<f32>, BoxError> {
-        self(candidates)
-    }
-}
-
 /// One step's batch and how it came about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
@@ -118,9 +116,6 @@ pub struct Selection {
 
 /// A strategy of choosing batches. Made by [`build_sampler`].
 pub trait Sampler: Send {
-    /// The strategy's name, as `kind` in the configuration.
-    fn name(&self) -> &'static str;
-
     /// Chooses the next batch.
     ///
     /// # Errors
@@ -128,119 +123,69 @@ pub trait Sampler: Send {
     /// then have consumed candidates; restore it from the last state before going on.
     fn next_batch(&mut self, scorer: &mut dyn Scorer) -> Result<Selection, SamplerError>;
 
+    /// What every sampler keeps.
+    fn progress(&self) -> &Progress;
+
+    /// The same, to be changed.
+    fn progress_mut(&mut self) -> &mut Progress;
+
+    /// What [`Sampler::next_batch`] asks its scorer for; `None` if it does not ask.
+    fn scoring(&self) -> Option<Scoring> {
+        None
+    }
+
+    /// Hears how uncertain the model was about the batch that it was just trained on, in the scorer's units, before the
+    /// update. Only if [`Scoring::observes`]; regressions have no uncertainty here.
+    fn observe(&mut self, _examples: &[ExampleRef], _uncertainty: &[f32]) {}
+
+    /// State beside [`Sampler::progress`].
+    fn own_state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Takes over [`Sampler::own_state`].
+    ///
+    /// # Errors
+    /// [`SamplerError::State`] if it is damaged; the sampler is then unchanged.
+    fn restore_own(&mut self, _own: &Value) -> Result<(), SamplerError> {
+        Ok(())
+    }
+
+    /// The strategy's name, as `kind` in the configuration.
+    fn name(&self) -> &'static str {
+        self.progress().setup.kind
+    }
+
     /// Whether [`Sampler::next_batch`] asks its scorer.
-    fn uses_scorer(&self) -> bool;
+    fn uses_scorer(&self) -> bool {
+        self.scoring().is_some()
+    }
 
     /// Number of steps that count as one epoch; see [`steps_per_epoch`].
-    fn steps_per_epoch(&self) -> u64;
+    fn steps_per_epoch(&self) -> u64 {
+        self.progress().setup.steps_per_epoch
+    }
 
     /// What has been selected so far.
-    fn usage(&self) -> &DataUsage;
+    fn usage(&self) -> &DataUsage {
+        &self.progress().usage
+    }
 
     /// The complete state, from which [`Sampler::restore`] continues exactly, at any step.
-    fn state(&self) -> serde_json::Value;
+    fn state(&self) -> Value {
+        self.progress().save(self.own_state())
+    }
 
     /// Continues from a state that a sampler with the same configuration, tasks, batch size and number of epochs saved.
     ///
     /// # Errors
     /// [`SamplerError::State`] if the state is damaged or belongs to a different sampler; the sampler is then unchanged.
-    fn restore(&mut self, state: &serde_json::Value) -> Result<(), SamplerError>;
-}
-
-/// Builds the sampler that `config` describes.
-///
-/// `batch_size` is b, the number of examples per step. `total_epochs` is the planned length of training in the
-/// sampler's own epochs ([`steps_per_epoch`]); only `annealed` depends on it. All draws derive from `seed`.
-///
-/// # Errors
-/// If there are no tasks, a task is empty or named twice, `batch_size` is 0 or an option is out of range; the message
-/// names it.
-pub fn build_sampler(
-    config: &SamplerConfig,
-    tasks: &[TaskInfo],
-    batch_size: usize,
-    total_epochs: f64,
-    seed: u64,
-) -> Result<Box<dyn Sampler>, SamplerError> {
-    check_tasks(tasks, batch_size)?;
-    config.check()?;
-    if !(total_epochs.is_finite() && total_epochs > 0.0) {
-        return Err(SamplerError::Option {
-            option: "total_epochs",
-            value: total_epochs.to_string(),
-            expected: "a number of epochs above 0",
-        });
+    fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
+        let (progress, own) = self.progress().read(state)?;
+        self.restore_own(&own)?;
+        *self.progress_mut() = progress;
+        Ok(())
     }
-    let setup = state::Setup {
-        config: config.clone(),
-        tasks: tasks.to_vec(),
-        batch_size,
-        steps_per_epoch: steps_per_epoch(config, tasks, batch_size)?,
-        seed,
-    };
-    Ok(match config {
-        SamplerConfig::MtUncertainty { .. } => Box::new(mt_uncertainty::MtUncertainty::new(setup)?),
-        SamplerConfig::ShuffledMix => Box::new(shuffled_mix::ShuffledMix::new(setup)),
-        SamplerConfig::Uniform => Box::new(by_task::ByTask::new(setup, uniform::Uniform)),
-        SamplerConfig::Proportional => {
-            Box::new(by_task::ByTask::new(setup, proportional::Proportional))
-        }
-        SamplerConfig::SquareRoot => Box::new(by_task::ByTask::new(setup, square_root::SquareRoot)),
-        SamplerConfig::Temperature { temperature } => {
-            let law = temperature::Temperature {
-                temperature: *temperature,
-            };
-            Box::new(by_task::ByTask::new(setup, law))
-        }
-        SamplerConfig::Annealed { .. } => {
-            let law = annealed::Annealed::new(total_epochs, setup.steps_per_epoch);
-            Box::new(by_task::ByTask::new(setup, law))
-        }
-    })
-}
-
-/// Number of steps that count as one epoch of `config`.
-///
-/// MT-Uncertainty: `int(max_t ceil(|D_t| / b) · T · epoch_fraction)`, the rule of the released code, where
-/// `epoch_fraction` is its `percent_of_max_data_size`. All others: `ceil(Σ |D_t| / b)`, one pass over as many examples
-/// as there are, unless `annealed` sets its own number. At least 1.
-///
-/// ```
-/// use camtl_data::sampler::{steps_per_epoch, SamplerConfig, TaskInfo};
-/// let task = |name: &str, train_size| TaskInfo { name: name.into(), train_size, num_outputs: 2, regression: false };
-/// let tasks = [task("a", 100), task("b", 10)];
-/// assert_eq!(steps_per_epoch(&SamplerConfig::released(), &tasks, 8)?, 13 * 2);
-/// assert_eq!(steps_per_epoch(&SamplerConfig::ShuffledMix, &tasks, 8)?, 14);
-/// # Ok::<(), camtl_data::sampler::SamplerError>(())
-/// ```
-///
-/// # Errors
-/// As [`build_sampler`].
-pub fn steps_per_epoch(
-    config: &SamplerConfig,
-    tasks: &[TaskInfo],
-    batch_size: usize,
-) -> Result<u64, SamplerError> {
-    check_tasks(tasks, batch_size)?;
-    config.check()?;
-    let steps = match config {
-        SamplerConfig::MtUncertainty { epoch_fraction, .. } => {
-            let longest = tasks
-                .iter()
-                .map(|task| task.train_size.div_ceil(batch_size))
-                .max()
-                .unwrap_or(0);
-            (longest as f64 * tasks.len() as f64 * epoch_fraction) as u64
-        }
-        SamplerConfig::Annealed {
-            steps_per_epoch: Some(steps),
-        } => *steps,
-        _ => {
-            let examples: usize = tasks.iter().map(|task| task.train_size).sum();
-            examples.div_ceil(batch_size) as u64
-        }
-    };
-    Ok(steps.max(1))
 }
 
 fn check_tasks(tasks: &[TaskInfo], batch_size: usize) -> Result<(), SamplerError> {
@@ -284,3 +229,7 @@ fn check_tasks(tasks: &[TaskInfo], batch_size: usize) -> Result<(), SamplerError
     }
     Ok(())
 }
+
+/// A sampler of one's own: one file and one line of a list.
+#[cfg(test)]
+mod added;

@@ -1,29 +1,147 @@
 //! MT-Uncertainty: score a batch of candidates of every task, train on the most uncertain (paper section 4).
 //!
 //! Per step every task's loader gives its next batch of b candidates, or of its share of them (fewer at the end of a
-//! pass); loaders restart alone when exhausted. All candidates are scored and the k = min(b, candidates) with the largest scores are selected; the
-//! others are gone until their task is reshuffled. Formulas: [`super::score`].
+//! pass); loaders restart alone when exhausted. All candidates are scored and the k = min(b, candidates) with the largest
+//! scores are selected ([`super::select`]); the others are gone until their task is reshuffled. Formulas:
+//! [`super::score`].
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use super::candidates;
-use super::config::resolve_borrowing;
+use super::borrow::resolve_borrowing;
+use super::kind::SamplerKind;
 use super::score;
+use super::scorer::scores_of;
+use super::select::Select;
 use super::state::{Progress, Setup};
 use super::{
-    DataUsage, ExampleRef, RegressionUncertainty, Sampler, SamplerConfig, SamplerError, Scorer,
-    Selection, TaskInfo, UncertaintyForm,
+    Borrow, CandidateShares, ExampleRef, RegressionUncertainty, Sampler, SamplerError, Scorer,
+    Scoring, Selection, TaskInfo, UncertaintyForm,
 };
-use crate::random::Stream;
 
-pub(super) struct MtUncertainty {
-    progress: Progress,
-    form: UncertaintyForm,
-    regression: RegressionUncertainty,
+/// The b most uncertain of b candidates per task (paper section 4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MtUncertainty {
+    /// The formula of the scores.
+    pub form: UncertaintyForm,
+    /// The uncertainty of regressions.
+    pub regression: RegressionUncertainty,
+    /// How the candidates are shared out among the tasks. There are b times the number of tasks in all.
+    pub candidates: CandidateShares,
+    /// Scales the number of steps per epoch, above 0.
+    pub epoch_fraction: f64,
+    /// Who lends scores to whom. `None` is the released rule: if there are an `mrpc` and a regression `sts-b` (or
+    /// `stsb`), the latter borrows from the former. An empty list switches borrowing off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub borrow: Option<Vec<Borrow>>,
+    /// 0 takes the b largest scores; above 0 they are drawn, each with a chance proportional to
+    /// score^(1/temperature).
+    pub temperature: f64,
+    /// Least share of each batch that goes to the tasks by `floor_shares`, whatever their scores.
+    pub floor: f64,
+    /// How the floor is shared out.
+    pub floor_shares: CandidateShares,
+}
+
+impl Default for MtUncertainty {
+    /// As in the authors' code.
+    fn default() -> Self {
+        Self {
+            form: UncertaintyForm::Released,
+            regression: RegressionUncertainty::Borrowed,
+            candidates: CandidateShares::Equal,
+            epoch_fraction: 1.0,
+            borrow: None,
+            temperature: 0.0,
+            floor: 0.0,
+            floor_shares: CandidateShares::Equal,
+        }
+    }
+}
+
+impl MtUncertainty {
+    fn select(&self) -> Select {
+        Select {
+            temperature: self.temperature,
+            floor: self.floor,
+            floor_shares: self.floor_shares,
+        }
+    }
+
+    /// Candidates of each task: `batch_size` times the number of tasks in all, up to rounding, and at least one of each.
+    fn counts(&self, tasks: &[TaskInfo], batch_size: usize) -> Vec<usize> {
+        let weights = self.candidates.weights(tasks);
+        let all = (batch_size * tasks.len()) as f64;
+        let sum: f64 = weights.iter().sum();
+        let count = |weight: &f64| ((all * weight / sum).round() as usize).max(1);
+        weights.iter().map(count).collect()
+    }
+}
+
+impl SamplerKind for MtUncertainty {
+    fn check(&self) -> Result<(), SamplerError> {
+        if !(self.epoch_fraction.is_finite() && self.epoch_fraction > 0.0) {
+            return Err(SamplerError::Option {
+                option: "epoch_fraction",
+                value: self.epoch_fraction.to_string(),
+                expected: "a number above 0",
+            });
+        }
+        if let (RegressionUncertainty::Own, Some(borrow)) = (self.regression, &self.borrow)
+            && let Some(first) = borrow.first()
+        {
+            return Err(SamplerError::Borrow {
+                from: first.from.clone(),
+                to: first.to.clone(),
+                reason: "nothing is borrowed with regression = \"own\"; remove one of the two options",
+            });
+        }
+        self.select().check()
+    }
+
+    fn steps_per_epoch(&self, tasks: &[TaskInfo], batch_size: usize) -> u64 {
+        let batches = tasks
+            .iter()
+            .map(|task| task.train_size.div_ceil(batch_size));
+        let longest = batches.max().unwrap_or(0);
+        (longest as f64 * tasks.len() as f64 * self.epoch_fraction) as u64
+    }
+
+    fn build(&self, setup: Setup) -> Result<Box<dyn Sampler>, SamplerError> {
+        let borrowing = match self.regression {
+            RegressionUncertainty::Own => Vec::new(),
+            RegressionUncertainty::Borrowed => {
+                resolve_borrowing(self.borrow.as_deref(), &setup.tasks)?
+            }
+        };
+        let borrows = |position: usize| borrowing.iter().any(|(_, to)| *to as usize == position);
+        for (position, task) in setup.tasks.iter().enumerate() {
+            let has_none = self.regression == RegressionUncertainty::Borrowed;
+            if has_none && task.regression && !borrows(position) {
+                tracing::warn!(
+                    task = %task.name,
+                    "this regression borrows no scores, so MT-Uncertainty will practically never select it; add a \
+                     `borrow` entry or set regression = \"own\""
+                );
+            }
+        }
+        let counts = self.counts(&setup.tasks, setup.batch_size);
+        let draws = "sampler/mt-uncertainty/uninformative";
+        Ok(Box::new(MtSampler {
+            options: self.clone(),
+            borrowing,
+            progress: Progress::by_task(setup, &counts, draws),
+        }))
+    }
+}
+
+/// The sampler.
+struct MtSampler {
+    options: MtUncertainty,
     /// `(from, to)` positions in the task list.
     borrowing: Vec<(u32, u32)>,
-    /// Draws the batch where no candidate has any uncertainty.
-    draws: Stream,
+    /// Its draws are those of batches that the scores alone do not decide.
+    progress: Progress,
 }
 
 /// Scores of all candidates and the task means they came from.
@@ -34,42 +152,7 @@ struct Scored {
     uninformative: bool,
 }
 
-impl MtUncertainty {
-    pub(super) fn new(setup: Setup) -> Result<Self, SamplerError> {
-        let (form, regression, shares, borrow) = match &setup.config {
-            SamplerConfig::MtUncertainty {
-                form,
-                regression,
-                candidates,
-                borrow,
-                ..
-            } => (*form, *regression, *candidates, borrow.as_deref()),
-            _ => Default::default(),
-        };
-        let borrowing = resolve_borrowing(regression, borrow, &setup.tasks)?;
-        if regression == RegressionUncertainty::Borrowed {
-            for (position, task) in setup.tasks.iter().enumerate() {
-                if task.regression && !borrowing.iter().any(|(_, to)| *to as usize == position) {
-                    tracing::warn!(
-                        task = %task.name,
-                        "this regression borrows no scores, so MT-Uncertainty will practically never select it; add a \
-                         `borrow` entry or set regression = \"own\""
-                    );
-                }
-            }
-        }
-        Ok(Self {
-            form,
-            regression,
-            borrowing,
-            draws: Stream::new(setup.seed, "sampler/mt-uncertainty/uninformative"),
-            progress: {
-                let counts = candidates::counts(shares, &setup.tasks, setup.batch_size);
-                Progress::new_with_batches(setup, &counts)
-            },
-        })
-    }
-
+impl MtSampler {
     fn draw_candidates(&mut self) -> Vec<ExampleRef> {
         let mut candidates =
             Vec::with_capacity(self.progress.setup.batch_size * self.progress.loaders.len());
@@ -83,7 +166,7 @@ impl MtUncertainty {
     }
 
     fn has_no_uncertainty(&self, task: &TaskInfo) -> bool {
-        task.regression && self.regression == RegressionUncertainty::Borrowed
+        task.regression && self.options.regression == RegressionUncertainty::Borrowed
     }
 
     /// Applies the formula to checked raw scores.
@@ -106,9 +189,9 @@ impl MtUncertainty {
             .zip(&raw)
             .map(|(task, value)| {
                 let info = &infos[*task as usize];
-                match self.form {
+                match self.options.form {
                     _ if info.regression => *value,
-                    UncertaintyForm::Released => {
+                    UncertaintyForm::Released | UncertaintyForm::Normalised => {
                         score::normalised_entropy(*value, info.num_outputs)
                     }
                     UncertaintyForm::Paper => value / (info.num_outputs as f64).ln(),
@@ -116,8 +199,12 @@ impl MtUncertainty {
             })
             .collect();
         let means = score::task_means(tasks, &normalised, infos.len());
-        let mut scores = match self.form {
+        let mut scores = match self.options.form {
             UncertaintyForm::Released => score::released_scores(tasks, &normalised, &means),
+            UncertaintyForm::Normalised => {
+                let spreads = score::task_spreads(tasks, &normalised, &means);
+                score::normalised_scores(tasks, &normalised, &means, &spreads)
+            }
             UncertaintyForm::Paper => {
                 let maxima: Vec<f64> = infos
                     .iter()
@@ -142,70 +229,24 @@ impl MtUncertainty {
             means,
         }
     }
-
-    fn check_scores(&self, candidates: &[ExampleRef], raw: &[f32]) -> Result<(), SamplerError> {
-        let name = |candidate: &ExampleRef| {
-            self.progress.setup.tasks[candidate.task as usize]
-                .name
-                .clone()
-        };
-        if raw.len() != candidates.len() {
-            let affected = &candidates[raw.len().min(candidates.len() - 1)];
-            return Err(SamplerError::ScoreCount {
-                expected: candidates.len(),
-                got: raw.len(),
-                task: name(affected),
-                example: affected.index,
-            });
-        }
-        for (candidate, value) in candidates.iter().zip(raw) {
-            let info = &self.progress.setup.tasks[candidate.task as usize];
-            let limit = if info.regression {
-                1.0
-            } else {
-                (info.num_outputs as f32).ln()
-            };
-            // Half-precision softmaxes overshoot ln C by under a hundredth; bits instead of nats would by 44 %.
-            let slack = 0.01 * limit;
-            if !(-slack..=limit + slack).contains(value) {
-                let expected = if info.regression {
-                    "an uncertainty from 0 to 1".to_owned()
-                } else {
-                    format!(
-                        "an entropy in nats from 0 to ln {} = {limit:.4}",
-                        info.num_outputs
-                    )
-                };
-                return Err(SamplerError::Score {
-                    task: name(candidate),
-                    example: candidate.index,
-                    value: *value,
-                    expected,
-                });
-            }
-        }
-        Ok(())
-    }
 }
 
-impl Sampler for MtUncertainty {
-    fn name(&self) -> &'static str {
-        self.progress.setup.config.name()
-    }
-
+impl Sampler for MtSampler {
     fn next_batch(&mut self, scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
         let candidates = self.draw_candidates();
-        let raw = scorer.score(&candidates).map_err(SamplerError::Scorer)?;
-        self.check_scores(&candidates, &raw)?;
+        let raw = scores_of(scorer, &self.progress.setup.tasks, &candidates)?;
         let tasks: Vec<u32> = candidates.iter().map(|candidate| candidate.task).collect();
         let scored = self.combine(&tasks, &raw);
+        let Progress { setup, draws, .. } = &mut self.progress;
+        let (b, select) = (setup.batch_size, self.options.select());
         let selected = if scored.uninformative {
             let mut all: Vec<usize> = (0..candidates.len()).collect();
-            self.draws.shuffle(&mut all);
-            all.truncate(self.progress.setup.batch_size);
+            draws.shuffle(&mut all);
+            all.truncate(b);
             all
         } else {
-            score::top_b(&scored.scores, self.progress.setup.batch_size)
+            let least = select.least(&setup.tasks, b, draws);
+            select.choose(&tasks, &scored.scores, &least, b, draws)
         };
         let examples: Vec<ExampleRef> = selected
             .iter()
@@ -238,23 +279,18 @@ impl Sampler for MtUncertainty {
         })
     }
 
-    fn uses_scorer(&self) -> bool {
-        true
+    fn scoring(&self) -> Option<Scoring> {
+        Some(Scoring {
+            regression: self.options.regression,
+            observes: false,
+        })
     }
 
-    fn steps_per_epoch(&self) -> u64 {
-        self.progress.setup.steps_per_epoch
+    fn progress(&self) -> &Progress {
+        &self.progress
     }
 
-    fn usage(&self) -> &DataUsage {
-        &self.progress.usage
-    }
-
-    fn state(&self) -> Value {
-        self.progress.state(Some(&self.draws))
-    }
-
-    fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        self.progress.restore(state, Some(&mut self.draws))
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 }

@@ -12,6 +12,10 @@
 //! - H̄_t = mean of H over the candidates of task t, Ĥ = max_t H̄_t
 //! - U = H / (Ĥ · ln C); Ĥ is the same for all candidates, so the ranking is that of H / ln C
 //!
+//! **normalised** (ours)
+//! - s = exp((e − ē_t) / (σ_t + 1e-5)), σ_t the standard deviation of e over the candidates of task t: tasks that are
+//!   uncertain throughout do not fill the batch
+//!
 //! A regression has C = 1, so H = e = 0: it is selected through [`borrow_scores`], or with an uncertainty u in [0, 1] of
 //! its own, which then takes the place of e (released) or of H with ln C = 1 (paper).
 //!
@@ -31,6 +35,21 @@
 //! ```
 
 use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+/// Which formula turns entropies into scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UncertaintyForm {
+    /// The authors' code: normalised entropy times the task's share of the largest task mean.
+    #[default]
+    Released,
+    /// The paper: U = H / (Ĥ · ln C).
+    Paper,
+    /// Ours: how far the normalised entropy is above the task's own mean, in units of the task's own spread.
+    Normalised,
+}
 
 /// What the released code adds to ln C.
 pub const ENTROPY_EPSILON: f64 = 1e-5;
@@ -95,6 +114,37 @@ pub fn paper_scores(
         .map(|(task, entropy)| {
             let maximum = maxima.get(*task as usize).copied().unwrap_or(1.0);
             entropy / (largest * maximum)
+        })
+        .collect()
+}
+
+/// Standard deviation of `values` per task around `means`; 0 for a task without candidates.
+pub fn task_spreads(tasks: &[u32], values: &[f64], means: &[Option<f64>]) -> Vec<f64> {
+    let squares: Vec<f64> = tasks
+        .iter()
+        .zip(values)
+        .map(|(task, value)| (value - means[*task as usize].unwrap_or(0.0)).powi(2))
+        .collect();
+    task_means(tasks, &squares, means.len())
+        .into_iter()
+        .map(|variance| variance.unwrap_or(0.0).sqrt())
+        .collect()
+}
+
+/// s = exp((e − ē_t) / (σ_t + 1e-5)) (normalised form): whatever the task, 1 is its average candidate.
+pub fn normalised_scores(
+    tasks: &[u32],
+    normalised: &[f64],
+    means: &[Option<f64>],
+    spreads: &[f64],
+) -> Vec<f64> {
+    tasks
+        .iter()
+        .zip(normalised)
+        .map(|(task, e)| {
+            let task = *task as usize;
+            let above = e - means[task].unwrap_or(0.0);
+            (above / (spreads[task] + ENTROPY_EPSILON)).exp()
         })
         .collect()
 }

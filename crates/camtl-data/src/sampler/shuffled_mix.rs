@@ -1,22 +1,34 @@
 //! Mixed-task batches from the shuffled concatenation of all data, each example once per epoch: what the released code
 //! does without its sampling flag.
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
+use super::kind::SamplerKind;
 use super::loader::Loader;
 use super::state::{Progress, Setup};
-use super::{DataUsage, ExampleRef, Sampler, SamplerError, Scorer, Selection};
+use super::{ExampleRef, Sampler, SamplerError, Scorer, Selection};
 use crate::random::Stream;
 
-pub(super) struct ShuffledMix {
+/// Batches of mixed tasks from the shuffled concatenation of all data, each example once per epoch; no options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShuffledMix {}
+
+impl SamplerKind for ShuffledMix {
+    fn build(&self, setup: Setup) -> Result<Box<dyn Sampler>, SamplerError> {
+        Ok(Box::new(Mix::new(setup)))
+    }
+}
+
+struct Mix {
     /// With one loader, over the concatenation.
     progress: Progress,
     /// First position of every task in the concatenation.
     starts: Vec<u32>,
 }
 
-impl ShuffledMix {
-    pub(super) fn new(setup: Setup) -> Self {
+impl Mix {
+    fn new(setup: Setup) -> Self {
         let mut starts = Vec::with_capacity(setup.tasks.len());
         let mut total = 0u32;
         for task in &setup.tasks {
@@ -27,17 +39,14 @@ impl ShuffledMix {
         let name = "the loader of the mixed data".to_owned();
         let loader = Loader::new(name, total, setup.batch_size, stream);
         Self {
-            progress: Progress::new(setup, vec![loader]),
+            // Nothing but the order is drawn.
+            progress: Progress::new(setup, vec![loader], None),
             starts,
         }
     }
 }
 
-impl Sampler for ShuffledMix {
-    fn name(&self) -> &'static str {
-        self.progress.setup.config.name()
-    }
-
+impl Sampler for Mix {
     fn next_batch(&mut self, _scorer: &mut dyn Scorer) -> Result<Selection, SamplerError> {
         let starts = &self.starts;
         let examples: Vec<ExampleRef> = self.progress.loaders[0]
@@ -54,23 +63,11 @@ impl Sampler for ShuffledMix {
         Ok(self.progress.unscored(examples))
     }
 
-    fn uses_scorer(&self) -> bool {
-        false
+    fn progress(&self) -> &Progress {
+        &self.progress
     }
 
-    fn steps_per_epoch(&self) -> u64 {
-        self.progress.setup.steps_per_epoch
-    }
-
-    fn usage(&self) -> &DataUsage {
-        &self.progress.usage
-    }
-
-    fn state(&self) -> Value {
-        self.progress.state(None)
-    }
-
-    fn restore(&mut self, state: &Value) -> Result<(), SamplerError> {
-        self.progress.restore(state, None)
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 }

@@ -12,6 +12,8 @@
 //! | `base_top_layer` | scratch | scratch | pretrained |
 //! | `bottleneck_residual` | released | released | layer-output (provisional) |
 //! | `attention_generators_in_frozen_layers` | frozen | trained | trained |
+//! | `task_vector_init` | small | small | unit |
+//! | `head_bias_init` | zero | zero | label-prior |
 //!
 //! *Provisional* values wait for the ablation on real tasks.
 //!
@@ -139,6 +141,31 @@ switch! {
     }
 }
 
+switch! {
+    /// How task vectors start.
+    TaskVectorInit {
+        /// Rows and the linear maps behind them from N(0, `initializer_range`), as in the released
+        /// code. With 384 dimensions z' = W z + b has then a norm of about 0.15, and the shared bias
+        /// soon outweighs what tells tasks apart.
+        Small,
+        /// Rows from N(0, 1/D), of norm 1 and nearly orthogonal, and the maps behind them the
+        /// identity: a generator moves one task's modulation without moving the others'.
+        Unit,
+    }
+}
+
+switch! {
+    /// How the biases of the heads start.
+    HeadBiasInit {
+        /// At zero.
+        Zero,
+        /// At what answers best without reading the text: a regression's mean label, the logarithms
+        /// of a classification's label frequencies. A regression whose bias starts at zero moves its
+        /// mean answer through the pooler that all tasks share (docs/method.md).
+        LabelPrior,
+    }
+}
+
 /// All switches of the method that concern the model. Written out, it names every switch; read, a
 /// missing one takes the value of `preset` (default `recommended`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +197,10 @@ pub struct MethodConfig {
     pub bottleneck_residual: BottleneckResidual,
     /// Attention generators inside frozen layers.
     pub attention_generators_in_frozen_layers: FrozenAttentionGenerators,
+    /// How task vectors start.
+    pub task_vector_init: TaskVectorInit,
+    /// How the biases of the heads start; the trainer, which has the labels, sees to it.
+    pub head_bias_init: HeadBiasInit,
     /// First layer (0-based) of the upper half; none for `num_hidden_layers / 2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upper_half_from: Option<i64>,
@@ -205,6 +236,10 @@ pub struct MethodOptions {
     pub bottleneck_residual: Option<BottleneckResidual>,
     /// See [`MethodConfig::attention_generators_in_frozen_layers`].
     pub attention_generators_in_frozen_layers: Option<FrozenAttentionGenerators>,
+    /// See [`MethodConfig::task_vector_init`].
+    pub task_vector_init: Option<TaskVectorInit>,
+    /// See [`MethodConfig::head_bias_init`].
+    pub head_bias_init: Option<HeadBiasInit>,
     /// See [`MethodConfig::upper_half_from`].
     pub upper_half_from: Option<i64>,
 }
@@ -243,6 +278,8 @@ impl From<MethodOptions> for MethodConfig {
             attention_generators_in_frozen_layers: options
                 .attention_generators_in_frozen_layers
                 .unwrap_or(base.attention_generators_in_frozen_layers),
+            task_vector_init: options.task_vector_init.unwrap_or(base.task_vector_init),
+            head_bias_init: options.head_bias_init.unwrap_or(base.head_bias_init),
             upper_half_from: options.upper_half_from,
         }
     }
@@ -266,6 +303,8 @@ impl MethodConfig {
             base_top_layer: BaseTopLayer::Scratch,
             bottleneck_residual: BottleneckResidual::Released,
             attention_generators_in_frozen_layers: FrozenAttentionGenerators::Frozen,
+            task_vector_init: TaskVectorInit::Small,
+            head_bias_init: HeadBiasInit::Zero,
             upper_half_from: None,
         };
         match preset {
@@ -283,6 +322,8 @@ impl MethodConfig {
                 base_top_layer: BaseTopLayer::Pretrained,
                 bottleneck_residual: BottleneckResidual::LayerOutput,
                 attention_generators_in_frozen_layers: FrozenAttentionGenerators::Trained,
+                task_vector_init: TaskVectorInit::Unit,
+                head_bias_init: HeadBiasInit::LabelPrior,
                 ..released
             },
         }

@@ -18,8 +18,8 @@ pub use head::{HeadKind, TaskHead};
 pub(crate) use method::block_width;
 pub use method::{
     AttentionLayers, AttentionModulation, BaseTopLayer, BottleneckResidual,
-    FrozenAttentionGenerators, GeneratorInit, LayerNormModulation, MethodConfig, MethodOptions,
-    Preset, Variant,
+    FrozenAttentionGenerators, GeneratorInit, HeadBiasInit, LayerNormModulation, MethodConfig,
+    MethodOptions, Preset, TaskVectorInit, Variant,
 };
 
 /// Everything that fixes a model's parameters: encoder shapes, method switches, tasks, the longest

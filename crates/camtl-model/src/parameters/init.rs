@@ -17,6 +17,11 @@ pub(crate) fn values(seed: u64, name: &str, numel: usize, init: Init) -> Vec<f32
         Init::Zeros => vec![0.0; numel],
         Init::Ones => vec![1.0; numel],
         Init::Normal(std) => normals(seed, name, numel, std),
+        Init::Identity => {
+            let width = numel.isqrt();
+            let one = |at| f32::from(u8::from(at % (width + 1) == 0));
+            (0..numel).map(one).collect()
+        }
     }
 }
 

@@ -7,7 +7,8 @@
 use crate::config::EncoderConfig;
 use crate::config::ModelConfig;
 use crate::config::{
-    AttentionModulation, BottleneckResidual, GeneratorInit, MethodConfig, block_width,
+    AttentionModulation, BottleneckResidual, GeneratorInit, MethodConfig, TaskVectorInit,
+    block_width,
 };
 use crate::error::ModelError;
 
@@ -81,6 +82,8 @@ pub(crate) enum Init {
     Zeros,
     Ones,
     Normal(f64),
+    /// The identity of a square matrix.
+    Identity,
 }
 
 /// Parameters whose rows lie side by side in memory, so that one matrix product computes them.
@@ -185,6 +188,14 @@ impl Builder<'_> {
         &mut self.specs[last]
     }
 
+    /// How the linear maps between the task embedding and the generators start.
+    fn task_map(&self) -> Init {
+        match self.config.method.task_vector_init {
+            TaskVectorInit::Small => self.normal(),
+            TaskVectorInit::Unit => Init::Identity,
+        }
+    }
+
     fn normal(&self) -> Init {
         Init::Normal(self.config.encoder.initializer_range)
     }
@@ -242,7 +253,7 @@ impl Builder<'_> {
     fn bottleneck(&mut self, name: &str) {
         let width = self.config.encoder.hidden_size;
         let narrow = bottleneck_width(&self.config.encoder);
-        let init = self.normal();
+        let init = self.task_map();
         self.push(
             format!("{name}.emb_transf.weight"),
             &[width, width],
@@ -357,7 +368,11 @@ pub(crate) fn parameter_specs(config: &ModelConfig) -> Result<Vec<ParameterSpec>
     if method.is_conditional() {
         let name = "bert.task_type_embeddings.weight".to_string();
         let tasks = config.tasks.len() as i64;
-        builder.push(name, &[tasks, width], Module::TaskEmbeddings, init);
+        let start = match method.task_vector_init {
+            TaskVectorInit::Small => init,
+            TaskVectorInit::Unit => Init::Normal((width as f64).sqrt().recip()),
+        };
+        builder.push(name, &[tasks, width], Module::TaskEmbeddings, start);
     }
     if method.conditional_alignment {
         let name = "bert.conditional_alignment";
@@ -375,6 +390,8 @@ pub(crate) fn parameter_specs(config: &ModelConfig) -> Result<Vec<ParameterSpec>
     if method.reads_transformed_task() {
         let name = "bert.encoder.task_transformation";
         builder.linear(name, width, width, Module::TaskTransformation);
+        let weight = builder.specs.len() - 2;
+        builder.specs[weight].init = builder.task_map();
     }
     for layer in 0..encoder.num_hidden_layers {
         builder.layer(layer);

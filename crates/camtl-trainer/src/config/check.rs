@@ -167,6 +167,15 @@ pub(super) fn check(config: &RunConfig) -> Vec<ConfigProblem> {
         "a number in [0, 1]",
     );
     require(
+        train.exploration == 0.0 || !config.sampler.keeps_scores(),
+        "train.exploration",
+        &train.exploration,
+        &format!(
+            "0 with sampler.kind = {:?}, which keeps scores from update to update: its `unscored` explores",
+            config.sampler.name()
+        ),
+    );
+    require(
         (2..=64).contains(&train.regression_passes),
         "train.regression_passes",
         &train.regression_passes,

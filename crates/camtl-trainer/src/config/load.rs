@@ -288,7 +288,11 @@ impl Reader {
                 Err(error) => error,
             };
             sound = false;
-            let message = error.message().trim();
+            // A block that is read by its own code has the key at the end of the text.
+            let (message, own_key) = match error.message().trim().rsplit_once("\nin `") {
+                Some((message, key)) => (message.trim(), key.strip_suffix('`').map(str::to_owned)),
+                None => (error.message().trim(), None),
+            };
             let (key, text) = match unknown_field(message) {
                 Some((key, known)) => {
                     let known = known.into_iter().chain(also.iter().copied());
@@ -311,7 +315,7 @@ impl Reader {
                         );
                         return None;
                     }
-                    None => (key_of(&error), with_hint(message)),
+                    None => (own_key.or_else(|| key_of(&error)), with_hint(message)),
                 },
             };
             let Some(key) =

@@ -15,6 +15,7 @@ use crate::config::RunConfig;
 use crate::device::{device_name, device_reason};
 use crate::error::TrainError;
 use crate::event::{Event, TaskSize};
+use crate::label_prior;
 use crate::optimizer::Optimizer;
 use crate::run_folder::RunFolder;
 use crate::schedule::LinearSchedule;
@@ -27,7 +28,8 @@ const GRAPHS: usize = 32;
 
 impl Trainer {
     /// A new run. The data sets are in the order of the model's tasks. Without `run_dir` nothing is
-    /// written and nothing can be resumed.
+    /// written and nothing can be resumed. With `head_bias_init = "label-prior"` the heads of `model`
+    /// are given the prior of the training labels.
     ///
     /// # Errors
     /// Configuration, data sets and model do not belong together, a training split is missing, empty
@@ -39,6 +41,7 @@ impl Trainer {
         run_dir: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::assemble(config, datasets, model)?;
+        label_prior::set(&trainer.model, &trainer.datasets)?;
         if let Some(dir) = run_dir {
             let specs: Vec<&TaskSpec> = trainer
                 .datasets
@@ -74,6 +77,7 @@ impl Trainer {
                 });
             }
             let mut trainer = Self::assemble(config, datasets, fresh()?)?;
+            label_prior::set(&trainer.model, &trainer.datasets)?;
             trainer.folder = Some(RunFolder::begin(run_dir, lock)?);
             let total_steps = trainer.schedule.total_steps();
             trainer.first_events = vec![

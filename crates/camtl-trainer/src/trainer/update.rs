@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use camtl_data::batch::{BatchItem, PackedBatch};
 use camtl_data::random::{Stream, derive_seed};
-use camtl_data::sampler::{
-    ExampleRef, RegressionUncertainty, SamplerConfig, SamplerError, Selection,
-};
+use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerError, Selection};
 use camtl_model::{Gradients, StepModulation};
 use camtl_ops::{grad_norm, upload};
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::Trainer;
 use crate::answer::to_vec;
@@ -19,6 +17,18 @@ use crate::forward::{plain_batch, run};
 use crate::scorer::{ModelScorer, RandomScorer, TRAIN, dropout_stream, train_split};
 use crate::state::Update;
 
+/// What a forward and backward pass over a batch gave, beside the gradient in the model.
+struct Step {
+    /// Of each example, in the batch's order.
+    losses: Vec<f32>,
+    /// How uncertain the model was about each, if the sampler asked and the pass can tell.
+    uncertainties: Option<Vec<f32>>,
+    /// The gradient's norm.
+    norm: f64,
+    /// The same, where the optimiser takes it.
+    norm_on_device: Tensor,
+}
+
 impl Trainer {
     /// Makes the next update. After an error no parameter has changed.
     pub(crate) fn update(&mut self) -> Result<Update, TrainError> {
@@ -26,10 +36,11 @@ impl Trainer {
         let index = self.state.step;
         let (selection, scoring_s) = self.select(index)?;
         let batch = self.pack(&selection.examples)?;
-        let Gradients {
+        let Step {
             losses,
-            grad_norm: norm_value,
-            grad_norm_on_device: norm,
+            uncertainties,
+            norm: norm_value,
+            norm_on_device: norm,
         } = self.gradients(&batch, index)?;
         self.require_finite(&batch, &losses, "the loss is")?;
         if !norm_value.is_finite() {
@@ -40,6 +51,7 @@ impl Trainer {
         }
         let learning_rate = self.schedule.learning_rate(index);
         self.optimizer.update(&self.model, learning_rate, &norm)?;
+        self.tell_sampler(&selection.examples, uncertainties.as_deref());
 
         let loss = losses
             .iter()
@@ -100,13 +112,8 @@ impl Trainer {
         let train = &self.config.train;
         let with_dropout = train.scoring_dropout == ScoringDropout::Released
             && !self.state.next_scoring_is_deterministic;
-        let own = matches!(
-            self.config.sampler,
-            SamplerConfig::MtUncertainty {
-                regression: RegressionUncertainty::Own,
-                ..
-            }
-        );
+        let own = (self.sampler.scoring())
+            .is_some_and(|scoring| scoring.regression == RegressionUncertainty::Own);
         let seed = |name| derive_seed(train.seed, name, index);
         let mut scorer = ModelScorer {
             model: &self.model,
@@ -198,22 +205,33 @@ impl Trainer {
     }
 
     /// Puts the batch's gradient into the model.
-    fn gradients(&self, batch: &PackedBatch, index: u64) -> Result<Gradients, TrainError> {
+    fn gradients(&self, batch: &PackedBatch, index: u64) -> Result<Step, TrainError> {
         if let Some(graphs) = &self.graphs {
             let budget = self.config.train.micro_batch_tokens;
             if let Some(plain) = plain_batch(batch, &self.model, budget) {
                 let dropout = dropout_stream(&self.model, self.dropout_seed(index, 0));
-                return Ok(graphs
+                let Gradients {
+                    losses,
+                    grad_norm,
+                    grad_norm_on_device,
+                } = graphs
                     .borrow_mut()
-                    .gradients(&self.model, &plain, Some(dropout))?);
+                    .gradients(&self.model, &plain, Some(dropout))?;
+                return Ok(Step {
+                    losses,
+                    uncertainties: None,
+                    norm: grad_norm,
+                    norm_on_device: grad_norm_on_device,
+                });
             }
         }
-        let losses = self.accumulate(batch, index)?;
+        let (losses, uncertainties) = self.accumulate(batch, index)?;
         let norm = grad_norm(&self.model.parameters().flat_grad())?;
-        Ok(Gradients {
+        Ok(Step {
             losses,
-            grad_norm: norm.f_double_value(&[])?,
-            grad_norm_on_device: norm,
+            uncertainties,
+            norm: norm.f_double_value(&[])?,
+            norm_on_device: norm,
         })
     }
 
@@ -223,12 +241,29 @@ impl Trainer {
         derive_seed(seed, "micro-batch", number as u64)
     }
 
-    /// Puts the batch's gradient into the model and returns each example's loss. Loss weights come
-    /// from the whole batch, so micro-batches add up to its gradient.
-    fn accumulate(&self, batch: &PackedBatch, index: u64) -> Result<Vec<f32>, TrainError> {
+    /// Tells the sampler how uncertain the model was about the batch, whose order is that of the tasks.
+    fn tell_sampler(&mut self, examples: &[ExampleRef], uncertainties: Option<&[f32]>) {
+        let Some(uncertainties) = uncertainties else {
+            return;
+        };
+        let mut packed = examples.to_vec();
+        packed.sort_by_key(|example| example.task);
+        self.sampler.observe(&packed, uncertainties);
+    }
+
+    /// Puts the batch's gradient into the model and returns each example's loss and, if the sampler
+    /// wants to know it, its uncertainty. Loss weights come from the whole batch, so micro-batches add
+    /// up to its gradient.
+    fn accumulate(
+        &self,
+        batch: &PackedBatch,
+        index: u64,
+    ) -> Result<(Vec<f32>, Option<Vec<f32>>), TrainError> {
         let device = self.model.device();
         self.model.parameters().zero_grad()?;
         let mut losses = Vec::with_capacity(batch.num_examples());
+        let observes = (self.sampler.scoring()).is_some_and(|scoring| scoring.observes);
+        let mut uncertainties = observes.then(Vec::new);
         // The generators are evaluated once per step, whatever the number of micro-batches.
         let step = StepModulation::new(&self.model)?;
         for (number, part) in batch
@@ -252,9 +287,12 @@ impl Trainer {
             let weights = upload(&part.loss_weights, device)?;
             loss.f_mul(&weights)?.f_sum(Kind::Float)?.f_backward()?;
             losses.extend(to_vec(&loss.f_detach()?)?);
+            if let Some(uncertainties) = &mut uncertainties {
+                uncertainties.extend(to_vec(&heads.entropy.f_detach()?)?);
+            }
         }
         step.backward()?;
-        Ok(losses)
+        Ok((losses, uncertainties))
     }
 
     fn require_finite(

@@ -7,7 +7,8 @@
 
 use camtl_data::batch::LossReduction;
 use camtl_data::sampler::{
-    Borrow, CandidateShares, RegressionUncertainty, SamplerConfig, UncertaintyForm,
+    Borrow, CandidateShares, MtUncertainty, RegressionUncertainty, SamplerConfig, ShuffledMix,
+    SquareRoot, UncertaintyForm,
 };
 use camtl_data::synthetic;
 use camtl_model::{EncoderConfig, MethodConfig, Preset, Variant};
@@ -187,7 +188,7 @@ impl Plan {
                 // The most uncertain examples alone leave the result to chance: on one seed it is far better, on
                 // another inference is never learned.
                 config.train.exploration = 0.5;
-                config.sampler = SamplerConfig::MtUncertainty {
+                config.sampler = SamplerConfig::from(MtUncertainty {
                     // Of equally many candidates of every task too few are of the largest, inference, which is what
                     // the other tasks on pairs build on.
                     candidates: CandidateShares::SquareRoot,
@@ -199,15 +200,16 @@ impl Plan {
                         from: "paraphrase".to_owned(),
                         to: "similarity".to_owned(),
                     }]),
-                };
+                    ..MtUncertainty::default()
+                });
             }
             Method::MultiTask => {
                 config.model.method = MethodConfig::plain();
-                config.sampler = SamplerConfig::SquareRoot;
+                config.sampler = SamplerConfig::from(SquareRoot {});
             }
             Method::SingleTask => {
                 config.model.method = MethodConfig::plain();
-                config.sampler = SamplerConfig::ShuffledMix;
+                config.sampler = SamplerConfig::from(ShuffledMix {});
             }
         }
         config

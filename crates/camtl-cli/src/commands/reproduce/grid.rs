@@ -4,7 +4,9 @@
 //! else: encoder, data, learning rate and number of updates stay. Figures of the paper (Pilault et al., ICLR
 //! 2021) are percentages on its own encoders, data and budgets.
 
-use camtl_data::sampler::SamplerConfig;
+use camtl_data::sampler::{
+    Annealed, Proportional, SamplerConfig, ShuffledMix, SquareRoot, Uniform,
+};
 use camtl_data::task::TaskSpec;
 use camtl_model::{Freeze, MethodConfig, Variant};
 use camtl_trainer::RunConfig;
@@ -98,7 +100,7 @@ fn require_full_method(base: &RunConfig) -> Result<(), Failure> {
         && method.conditional_attention
         && method.conditional_layer_norm
         && method.conditional_bottleneck
-        && matches!(base.sampler, SamplerConfig::MtUncertainty { .. });
+        && matches!(base.sampler, SamplerConfig::MtUncertainty(_));
     if whole {
         return Ok(());
     }
@@ -142,7 +144,7 @@ fn ablation(base: &RunConfig) -> Grid {
         config.model.method.conditional_bottleneck = bottleneck;
         config.model.method.conditional_layer_norm = norms;
         config.model.method.conditional_alignment = norms;
-        config.sampler = SamplerConfig::Uniform;
+        config.sampler = SamplerConfig::from(Uniform {});
         config
     };
     let figures = |average, task_sigma, data| Paper {
@@ -155,7 +157,7 @@ fn ablation(base: &RunConfig) -> Grid {
             row(
                 "multi-task",
                 "multi-task",
-                plain(base, SamplerConfig::Uniform),
+                plain(base, SamplerConfig::from(Uniform {})),
                 figures(80.61, 14.41, 100.0),
             ),
             row(
@@ -190,7 +192,7 @@ fn ablation(base: &RunConfig) -> Grid {
 
 /// One model per task, plain multi-task training, CA-MTL.
 fn baselines(base: &RunConfig) -> Grid {
-    let mut unfrozen = plain(base, SamplerConfig::ShuffledMix);
+    let mut unfrozen = plain(base, SamplerConfig::from(ShuffledMix {}));
     unfrozen.model.freeze = Freeze::None;
     Grid {
         rows: vec![
@@ -207,7 +209,7 @@ fn baselines(base: &RunConfig) -> Grid {
             row(
                 "multi-task, frozen as CA-MTL",
                 "multi-task-frozen",
-                plain(base, SamplerConfig::ShuffledMix),
+                plain(base, SamplerConfig::from(ShuffledMix {})),
                 UNKNOWN,
             ),
             row("CA-MTL", "ca-mtl", base.clone(), paper(80.9)),
@@ -225,33 +227,33 @@ fn sampling(base: &RunConfig) -> Grid {
             with(
                 "every task equally often",
                 "uniform",
-                SamplerConfig::Uniform,
+                SamplerConfig::from(Uniform {}),
                 UNKNOWN,
             ),
             with(
                 "by size",
                 "proportional",
-                SamplerConfig::Proportional,
+                SamplerConfig::from(Proportional {}),
                 UNKNOWN,
             ),
             with(
                 "by the root of the size",
                 "square-root",
-                SamplerConfig::SquareRoot,
+                SamplerConfig::from(SquareRoot {}),
                 UNKNOWN,
             ),
             with(
                 "annealed",
                 "annealed",
-                SamplerConfig::Annealed {
+                SamplerConfig::from(Annealed {
                     steps_per_epoch: None,
-                },
+                }),
                 UNKNOWN,
             ),
             with(
                 "shuffled mix",
                 "shuffled-mix",
-                SamplerConfig::ShuffledMix,
+                SamplerConfig::from(ShuffledMix {}),
                 UNKNOWN,
             ),
             with(
@@ -349,7 +351,7 @@ fn scaling(base: &RunConfig, specs: &[TaskSpec]) -> Result<Grid, Failure> {
         rows.push(row(
             &format!("{name} ({count} tasks), multi-task"),
             multi_task,
-            plain(&config, SamplerConfig::ShuffledMix),
+            plain(&config, SamplerConfig::from(ShuffledMix {})),
             UNKNOWN,
         ));
         rows.push(row(
