@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
 
-use camtl_data::synthetic;
 use camtl_data::{
     BatchItem, Example, LossReduction, PackedBatch, TaskDataset, TaskSpec, TextTokenizer,
     read_lines,
 };
+use camtl_quickstart::synthetic;
 use criterion::{Criterion, Throughput};
 
 type Error = Box<dyn std::error::Error>;

@@ -14,11 +14,13 @@ const MAX_LINES: usize = 600;
 const MAX_BYTES: u64 = 1_000_000;
 
 /// Libraries, which print nothing: the binary renders what they report.
-const SILENT: [&str; 4] = [
+const SILENT: [&str; 6] = [
+    "crates/camtl-files/src/",
     "crates/camtl-data/src/",
     "crates/camtl-ops/src/",
     "crates/camtl-model/src/",
     "crates/camtl-trainer/src/",
+    "crates/camtl-quickstart/src/",
 ];
 
 /// Files every checkout must have.
@@ -128,7 +130,7 @@ fn tracked_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         // No git, or an unpacked archive of the sources.
         _ => {
             let mut files = Vec::new();
-            for top in ["crates", "xtask", "benches", "configs", "docs"] {
+            for top in ["crates", "xtask", "tools", "benches", "configs", "docs"] {
                 walk(root, Path::new(top), &mut files)?;
             }
             Ok(files)

@@ -2,24 +2,25 @@
 
 use std::fmt::Write as _;
 
-use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_data::answers::AnswerForm;
+use camtl_data::task::TaskSpec;
 use serde_json::{Map, Value, json};
 
 use crate::prediction::Prediction;
 
 /// The header line of a task's table.
 pub(crate) fn header(spec: &TaskSpec) -> String {
-    let mut text = match spec.kind {
-        TaskKind::Regression { .. } => "score".to_owned(),
-        TaskKind::Tagging { .. } => "tags".to_owned(),
-        TaskKind::Span { no_answer } => {
+    let mut text = match spec.kind.answer() {
+        AnswerForm::Score => "score".to_owned(),
+        AnswerForm::Tags => "tags".to_owned(),
+        AnswerForm::Span => {
             let mut text = "answer\tstart\tend\tscore".to_owned();
-            if no_answer {
+            if spec.kind.no_answer() == Some(true) {
                 text.push_str("\tp(no answer)");
             }
             text
         }
-        _ => {
+        AnswerForm::Class | AnswerForm::Choice => {
             let mut text = "label".to_owned();
             for label in spec.kind.labels() {
                 let _ = write!(text, "\tp({label})");

@@ -1,9 +1,10 @@
 //! What a run says about a request, in the terms of its task: labels, scores, entities, answers.
 
-use camtl_data::answers::{Answer, AnswerError, EntityAnswer, SpanAnswer};
-use camtl_data::answers::{entity_answers, span_answers};
+use camtl_data::answers::{
+    Answer, AnswerError, AnswerForm, EntityAnswer, SpanAnswer, entity_answers, misfit, span_answers,
+};
 use camtl_data::encoded::EncodedSplit;
-use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_data::task::TaskSpec;
 
 /// The answer to one request.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,29 +44,30 @@ pub(crate) fn predictions(
     answers: &[Answer],
 ) -> Result<Vec<Prediction>, AnswerError> {
     let all: Vec<usize> = (0..split.len()).collect();
-    match spec.kind {
-        TaskKind::Span { no_answer } => Ok(span_answers(spec, split, &all, answers)?
+    match spec.kind.answer() {
+        AnswerForm::Span => Ok(span_answers(spec, split, &all, answers)?
             .into_iter()
             .map(|answer| Prediction::Span {
                 answer,
-                may_have_none: no_answer,
+                may_have_none: spec.kind.no_answer() == Some(true),
             })
             .collect()),
-        TaskKind::Tagging { .. } => {
+        AnswerForm::Tags => {
             let entities = entity_answers(spec, split, &all, answers)?;
-            Ok(answers
-                .iter()
-                .zip(entities)
-                .map(|(answer, entities)| Prediction::Entities {
-                    tags: match answer {
-                        Answer::Tags(tags) => tags.clone(),
-                        _ => Vec::new(),
-                    },
-                    entities,
+            (answers.iter().enumerate().zip(entities))
+                .map(|((example, answer), entities)| match answer {
+                    Answer::Tags(tags) => Ok(Prediction::Entities {
+                        tags: tags.clone(),
+                        entities,
+                    }),
+                    Answer::Class { .. }
+                    | Answer::Choice { .. }
+                    | Answer::Score(_)
+                    | Answer::Span { .. } => Err(misfit(spec, example, answer)),
                 })
-                .collect())
+                .collect()
         }
-        _ => answers
+        AnswerForm::Class | AnswerForm::Choice | AnswerForm::Score => answers
             .iter()
             .enumerate()
             .map(|(example, answer)| match answer {
@@ -81,14 +83,7 @@ pub(crate) fn predictions(
                     probabilities: probabilities.clone(),
                 }),
                 Answer::Score(score) => Ok(Prediction::Score(*score)),
-                other => Err(AnswerError::Answer {
-                    task: spec.name.clone(),
-                    example,
-                    problem: format!(
-                        "{other:?} is no answer of a task of kind {}",
-                        spec.kind.name()
-                    ),
-                }),
+                Answer::Tags(_) | Answer::Span { .. } => Err(misfit(spec, example, answer)),
             })
             .collect(),
     }

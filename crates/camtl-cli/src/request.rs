@@ -12,8 +12,9 @@
 //! {"task": "mnli", "text_a": "It rains.", "text_b": "The street is wet."}
 //! ```
 
+use camtl_data::kinds::Parts;
 use camtl_data::reader::{Details, Example, Mention, TextSide};
-use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_data::task::TaskSpec;
 use camtl_files::nearest;
 use serde_json::{Map, Value};
 
@@ -116,11 +117,11 @@ impl Asked<'_> {
     fn example(&self) -> Result<Example, RequestError> {
         let (name, kind) = (&self.spec.name, &self.spec.kind);
         for (key, has) in [
-            ("choices", matches!(kind, TaskKind::MultipleChoice { .. })),
-            ("words", matches!(kind, TaskKind::Tagging { .. })),
-            ("mentions", matches!(kind, TaskKind::SpanPair { .. })),
+            ("choices", Parts::Options),
+            ("words", Parts::Words),
+            ("mentions", Parts::Mentions),
         ] {
-            if !has && self.object.get(key).is_some_and(|value| !value.is_null()) {
+            if kind.parts() != has && self.object.get(key).is_some_and(|value| !value.is_null()) {
                 let kind = kind.name();
                 return malformed(format!(
                     "the request for `{name}`, a task of kind {kind}, has `{key}`"
@@ -160,24 +161,27 @@ impl Asked<'_> {
             .chain(text_b)
             .map(str::to_owned)
             .collect();
-        if let TaskKind::SpanPair { .. } = kind {
-            return Ok(Example {
-                details: Details::Mentions(self.mentions(text_a, text_b)?),
-                text_a: text_a.to_owned(),
-                text_b: text_b.map(str::to_owned),
-                ..Example::default()
-            });
-        }
-        if let TaskKind::MultipleChoice { labels } = kind {
-            let choices = self.texts("choices")?.unwrap_or_default();
-            if choices.len() != labels.len() {
-                return malformed(format!(
-                    "the request for `{name}` has {} `choices`, expected {}",
-                    choices.len(),
-                    labels.len()
-                ));
+        match kind.parts() {
+            Parts::Mentions => {
+                return Ok(Example {
+                    details: Details::Mentions(self.mentions(text_a, text_b)?),
+                    text_a: text_a.to_owned(),
+                    text_b: text_b.map(str::to_owned),
+                    ..Example::default()
+                });
             }
-            cells.extend(choices);
+            Parts::Options => {
+                let choices = self.texts("choices")?.unwrap_or_default();
+                if choices.len() != kind.labels().len() {
+                    return malformed(format!(
+                        "the request for `{name}` has {} `choices`, expected {}",
+                        choices.len(),
+                        kind.labels().len()
+                    ));
+                }
+                cells.extend(choices);
+            }
+            Parts::Texts | Parts::Words | Parts::Question => {}
         }
         Example::asked(self.spec, &cells).or_else(|error| malformed(error.to_string()))
     }

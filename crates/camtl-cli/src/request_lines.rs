@@ -3,8 +3,9 @@
 
 use std::io::{BufRead, Read as _};
 
+use camtl_data::kinds::Parts;
 use camtl_data::reader::{Example, asked_columns};
-use camtl_data::task::{Column, TaskKind, TaskSpec};
+use camtl_data::task::{Column, TaskSpec};
 use serde_json::Value;
 
 use crate::cli::LineFormat;
@@ -228,7 +229,7 @@ fn json_example(text: &str, spec: &TaskSpec, fields: &[String]) -> Result<Exampl
             fields.join(" and ")
         ));
     };
-    if let TaskKind::Tagging { .. } = spec.kind {
+    if spec.kind.parts() == Parts::Words {
         return Request::example(object, spec).map_err(|error| error.to_string());
     }
     let texts = 1 + usize::from(spec.is_pair());

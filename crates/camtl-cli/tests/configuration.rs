@@ -265,7 +265,7 @@ fn params_counts_the_papers_models_without_weights() {
         "--set",
         "model.encoder=bert-base-case",
     ])
-    .fails_with(2, &["bert-base-case", "did you mean bert-base-cased?"]);
+    .fails_with(2, &["bert-base-case", "did you mean `bert-base-cased`?"]);
     // A folder's own config.json is read.
     let own = dir.run(["params", "run.toml"]).success();
     assert!(own.stdout.contains("encoder, 3 tasks"), "{own}");

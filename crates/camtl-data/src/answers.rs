@@ -15,71 +15,12 @@ use crate::metrics::MetricError;
 use crate::metrics::entities::entities;
 use crate::source::Source;
 use crate::spec::{Characters, Details, Example};
-use crate::task::{TaskKind, TaskSpec};
+use crate::task::TaskSpec;
 use crate::tokenize::TokenizerError;
 
+pub use crate::spec::{Answer, AnswerForm, MAX_ANSWER_LENGTH, MAX_CANDIDATES, SpanCandidate};
 pub use keys::row_keys;
 pub use queries::{QueryAnswer, query_answers};
-
-/// Longest answer in tokens that a model is asked for.
-pub const MAX_ANSWER_LENGTH: usize = 30;
-/// At most so many candidates are kept of a window.
-pub const MAX_CANDIDATES: usize = 20;
-
-/// The model's answer to one example of a split.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Answer {
-    /// One of several labels (classification, span-pair).
-    Class {
-        /// The most probable class; of equal ones the first.
-        label: u32,
-        /// Probability of every class.
-        probabilities: Vec<f32>,
-    },
-    /// A score (regression).
-    Score(f32),
-    /// One of the example's options (multiple choice).
-    Choice {
-        /// The most probable option; of equal ones the first.
-        option: u32,
-        /// Probability of every option.
-        probabilities: Vec<f32>,
-    },
-    /// The tag of every word whose first piece is in the sequence (tagging).
-    Tags(Vec<u32>),
-    /// Spans of a window of the context (span).
-    Span {
-        /// The best candidates, best first, at most [`MAX_CANDIDATES`]: within the context, and at most
-        /// [`MAX_ANSWER_LENGTH`] tokens long.
-        best: Vec<SpanCandidate>,
-        /// Score of "no answer here": the start and end logits of the first token, summed.
-        null_score: f32,
-    },
-}
-
-impl Answer {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Class { .. } => "a class",
-            Self::Score(_) => "a score",
-            Self::Choice { .. } => "an option",
-            Self::Tags(_) => "tags",
-            Self::Span { .. } => "spans",
-        }
-    }
-}
-
-/// A span of tokens that may be the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SpanCandidate {
-    /// Its first token, from the beginning of the window's sequence.
-    pub start: usize,
-    /// Its last token.
-    pub end: usize,
-    /// Start logit of the first and end logit of the last token, summed.
-    pub score: f32,
-}
 
 /// Why answers could not be turned into text or compared with the truth.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +121,7 @@ impl<'a> RowsOf<'a> {
             });
         };
         let rows = source.rows()?;
-        let windows = matches!(spec.kind, TaskKind::Span { .. });
+        let windows = spec.kind.no_answer().is_some();
         let mut places: Vec<(usize, usize)> = Vec::with_capacity(split.len());
         for (index, id) in split.ids.iter().enumerate() {
             let place = match places.last() {
@@ -224,18 +165,15 @@ pub(crate) fn check_count(
     })
 }
 
-pub(crate) fn misfit(
-    spec: &TaskSpec,
-    example: usize,
-    answer: &Answer,
-    wanted: &str,
-) -> AnswerError {
+/// The error of an answer of another form than the task's kind has.
+pub fn misfit(spec: &TaskSpec, example: usize, answer: &Answer) -> AnswerError {
     AnswerError::Answer {
         task: spec.name.clone(),
         example,
         problem: format!(
-            "the answer is {}, but the task wants {wanted}",
-            answer.kind()
+            "the answer is {}, but the task wants {}",
+            answer.form(),
+            spec.kind.answer()
         ),
     }
 }
@@ -270,7 +208,7 @@ pub(crate) fn merged(
     answers: &[Answer],
 ) -> Result<Vec<(usize, SpanAnswer)>, AnswerError> {
     check_count(spec, indices, answers)?;
-    let may_have_none = matches!(spec.kind, TaskKind::Span { no_answer: true });
+    let may_have_none = spec.kind.no_answer().unwrap_or(false);
     let mut questions: BTreeMap<usize, Vec<(usize, usize, &Answer)>> = BTreeMap::new();
     for (index, answer) in indices.iter().zip(answers) {
         let (row, window) = rows.places[*index];
@@ -293,7 +231,7 @@ pub(crate) fn merged(
                 null_score,
             } = answer
             else {
-                return Err(misfit(spec, index, answer, "spans"));
+                return Err(misfit(spec, index, answer));
             };
             null = null.min(*null_score);
             for candidate in candidates {
@@ -419,7 +357,7 @@ pub fn entity_answers(
                 (Answer::Tags(tags), Details::Words { words, .. }) => {
                     entities_in(&rows.row(*index).text_a, words, tags, spec.kind.labels())
                 }
-                _ => Err(misfit(spec, *index, answer, "tags")),
+                _ => Err(misfit(spec, *index, answer)),
             },
         )
         .collect()

@@ -29,9 +29,10 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
-use crate::encoded::{EncodedSplit, SplitCounts, Tokens};
+use crate::columns::{MappedTokens, Tokens, column};
+use crate::encoded::{EncodedSplit, SplitCounts};
 use crate::error::DataError;
 use crate::reader::Label;
 use crate::task::{SplitLayout, TaskKind, TaskSpec};
@@ -212,7 +213,7 @@ impl TokenCache {
             source: None,
         };
         let misfit = (split.iter())
-            .position(|example| !self.kind.accepts_extra(example.extra, example.len()));
+            .position(|example| self.kind.extra(example.extra, example.len()).is_none());
         match misfit {
             Some(at) => Err(format!(
                 "the values added to example {at} are not of this task"
@@ -258,32 +259,6 @@ fn map_file(file: &File) -> std::io::Result<Mmap> {
     // written by this program. Were another program to change the file in place, token ids would change (never the
     // bounds, which are kept in memory); were it to truncate the file, the system would end the process (SIGBUS).
     unsafe { Mmap::map(file) }
-}
-
-/// The long columns of a mapped cache file.
-#[derive(Debug)]
-pub(crate) struct MappedTokens {
-    map: Mmap,
-    input_ids: Range<usize>,
-    token_type_ids: Range<usize>,
-    extra: Range<usize>,
-}
-
-impl MappedTokens {
-    pub(crate) fn input_ids(&self) -> &[u32] {
-        // Checked when the file was opened.
-        column(&self.map, &self.input_ids).unwrap_or_default()
-    }
-
-    pub(crate) fn token_type_ids(&self) -> &[u8] {
-        self.map
-            .get(self.token_type_ids.clone())
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn extra(&self) -> &[i32] {
-        column(&self.map, &self.extra).unwrap_or_default()
-    }
 }
 
 /// Where the columns lie.
@@ -419,16 +394,6 @@ fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         hash.update(part);
     }
     hash.finalize().into()
-}
-
-fn column<'a, T>(bytes: &'a [u8], range: &Range<usize>) -> Result<&'a [T], String>
-where
-    T: FromBytes + zerocopy::Immutable,
-{
-    let bytes = bytes
-        .get(range.clone())
-        .ok_or("a column lies beyond the end of the file")?;
-    <[T]>::ref_from_bytes(bytes).map_err(|_| "a column is not aligned".to_owned())
 }
 
 fn read_u32(bytes: &[u8], at: usize) -> Result<u32, String> {

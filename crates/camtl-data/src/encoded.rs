@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cache::MappedTokens;
-use crate::reader::{Details, Example, Label, ReadReport};
+use crate::columns::Tokens;
+use crate::reader::ReadReport;
 use crate::source::Source;
+use crate::spec::{Details, Example, Label};
 use crate::task::TaskSpec;
 use crate::tokenize::{Encoded, TextTokenizer, TokenizerError};
 
@@ -20,24 +21,11 @@ pub struct EncodedExample<'a> {
     pub token_type_ids: &'a [u8],
     /// The label, where the split has labels.
     pub label: Option<Label>,
-    /// What the task's kind adds:
-    ///
-    /// - multiple choice: the number of tokens of each option's sequence; together `length`;
-    /// - tagging: one value per token, the class of the tag at the first piece of a word and [`IGNORED`] elsewhere; in
-    ///   unlabelled data [`UNKNOWN`] marks the first pieces;
-    /// - span: `[start, end]`, first and last token of the answer within the window, both 0 where the window has none,
-    ///   then `[first, last]`, the tokens of the window that belong to the context;
-    /// - span-pair: `[start, end, start, end]` of the two mentions in tokens, the ends exclusive;
-    /// - classification, regression: nothing.
+    /// What the task's kind adds, in numbers: [`Kind::extra`](crate::kinds::Kind::extra) says what they mean.
     pub extra: &'a [i32],
     /// Sequences in `input_ids`, end to end: 1, or the options of a multiple choice.
     pub sequences: usize,
 }
-
-/// In the `extra` of tagging: a token that is not the first piece of a word.
-pub const IGNORED: i32 = -100;
-/// In the `extra` of tagging: the first piece of a word whose tag is not known.
-pub const UNKNOWN: i32 = -1;
 
 impl<'a> EncodedExample<'a> {
     /// Number of tokens of each sequence.
@@ -58,40 +46,6 @@ impl<'a> EncodedExample<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.input_ids.is_empty()
-    }
-}
-
-/// The long columns, end to end: ids and segments of all tokens of a split, and what its kind adds.
-#[derive(Clone, Debug)]
-pub(crate) enum Tokens {
-    Owned {
-        input_ids: Arc<Vec<u32>>,
-        token_type_ids: Arc<Vec<u8>>,
-        extra: Arc<Vec<i32>>,
-    },
-    Mapped(Arc<MappedTokens>),
-}
-
-impl Tokens {
-    pub(crate) fn input_ids(&self) -> &[u32] {
-        match self {
-            Self::Owned { input_ids, .. } => input_ids,
-            Self::Mapped(tokens) => tokens.input_ids(),
-        }
-    }
-
-    pub(crate) fn token_type_ids(&self) -> &[u8] {
-        match self {
-            Self::Owned { token_type_ids, .. } => token_type_ids,
-            Self::Mapped(tokens) => tokens.token_type_ids(),
-        }
-    }
-
-    pub(crate) fn extra(&self) -> &[i32] {
-        match self {
-            Self::Owned { extra, .. } => extra,
-            Self::Mapped(tokens) => tokens.extra(),
-        }
     }
 }
 

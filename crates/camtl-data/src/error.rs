@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 pub use crate::spec::{RowError, RowProblem};
 use crate::suggest::{did_you_mean, one_of};
-use crate::task::TaskError;
+use crate::task::{TaskError, TaskSpec};
 use crate::tokenize::TokenizerError;
+use camtl_files::nearest;
 
 /// Why a task's data could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,17 @@ fn skipped_note(malformed: u64, labels: u64) -> String {
         (0, n) => format!(" but {n} left out for their label (`skip_labels`)"),
         (n, m) => {
             format!(" but {n} malformed one(s) and {m} left out for their label (`skip_labels`)")
+        }
+    }
+}
+impl DataError {
+    /// The error of a split that is not in the task file.
+    pub(crate) fn unknown_split(spec: &TaskSpec, split: &str) -> Self {
+        Self::UnknownSplit {
+            task: spec.name.clone(),
+            split: split.to_owned(),
+            known: spec.files.keys().cloned().collect(),
+            suggestion: nearest(split, spec.files.keys().map(String::as_str)).map(str::to_owned),
         }
     }
 }

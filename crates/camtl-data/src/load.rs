@@ -13,7 +13,6 @@ use crate::reader::{parse_split, read_bytes};
 use crate::source::{Rows, Source, SourceFile};
 use crate::task::{SplitLayout, TaskSpec};
 use crate::tokenize::TextTokenizer;
-use camtl_files::nearest;
 
 /// What [`load_task`] reads, and where it keeps the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ fn wanted_splits<'a>(
     if !options.splits.is_empty() {
         for split in &options.splits {
             if !spec.files.contains_key(split) {
-                return Err(unknown_split(spec, split));
+                return Err(DataError::unknown_split(spec, split));
             }
         }
         return Ok(options.splits.iter().map(String::as_str).collect());
@@ -104,15 +103,6 @@ fn wanted_splits<'a>(
     Ok(there)
 }
 
-pub(crate) fn unknown_split(spec: &TaskSpec, split: &str) -> DataError {
-    DataError::UnknownSplit {
-        task: spec.name.clone(),
-        split: split.to_owned(),
-        known: spec.files.keys().cloned().collect(),
-        suggestion: nearest(split, spec.files.keys().map(String::as_str)).map(str::to_owned),
-    }
-}
-
 fn load_split(
     spec: &TaskSpec,
     tokenizer: &TextTokenizer,
@@ -123,7 +113,7 @@ fn load_split(
         spec.split_path(&options.data_dir, split),
         spec.layout(split),
     ) else {
-        return Err(unknown_split(spec, split));
+        return Err(DataError::unknown_split(spec, split));
     };
     let limit = options.limit.filter(|_| split == "train");
     let bytes = read_bytes(&path)?;

@@ -34,6 +34,7 @@
 mod asked;
 mod details;
 mod problems;
+mod report;
 mod rows;
 mod unpack;
 
@@ -42,42 +43,13 @@ use std::path::Path;
 
 use crate::error::DataError;
 use crate::formats::LabelUse;
-use crate::load::unknown_split;
 pub use crate::spec::{Candidate, Details, Example, Label, Mention, Question, TextSide};
 use crate::task::{SplitLayout, TaskSpec};
 pub use asked::{AskedError, asked_columns};
 pub use problems::{CheckedSplit, read_split_with_problems};
+pub use report::ReadReport;
 use rows::{Reading, read_rows};
-
-/// What was noticed while a file was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReadReport {
-    /// Data rows in the file, those that were left out included.
-    pub rows: u64,
-    /// Malformed rows left out because the task file says `malformed_rows = "skip"`.
-    pub skipped_rows: u64,
-    /// Rows left out because their label is one of the task file's `skip_labels`.
-    pub skipped_labels: u64,
-    /// Texts without a single character among the examples.
-    pub empty_texts: u64,
-}
-
-impl ReadReport {
-    /// The report of examples that did not come from a file.
-    #[must_use]
-    pub fn of(examples: &[Example]) -> Self {
-        let empty = |example: &Example| {
-            u64::from(example.text_a.is_empty())
-                + u64::from(example.text_b.as_ref().is_some_and(String::is_empty))
-        };
-        Self {
-            rows: examples.len() as u64,
-            skipped_rows: 0,
-            skipped_labels: 0,
-            empty_texts: examples.iter().map(empty).sum(),
-        }
-    }
-}
+pub(crate) use unpack::read_bytes;
 
 /// Reads one split of a task from its file below `data_dir`.
 ///
@@ -105,7 +77,7 @@ pub fn read_split_with_report(
     split: &str,
 ) -> Result<(Vec<Example>, ReadReport), DataError> {
     let (Some(path), Some(layout)) = (spec.split_path(data_dir, split), spec.layout(split)) else {
-        return Err(unknown_split(spec, split));
+        return Err(DataError::unknown_split(spec, split));
     };
     let bytes = read_bytes(&path)?;
     parse_split(spec, &layout, &bytes, &path.display().to_string(), split)
@@ -127,22 +99,12 @@ pub fn read_lines(
 ) -> Result<Vec<Example>, DataError> {
     let layout = spec
         .layout(split_like)
-        .ok_or_else(|| unknown_split(spec, split_like))?;
+        .ok_or_else(|| DataError::unknown_split(spec, split_like))?;
     let bytes = read_stream(reader, origin)?;
     let reading = Reading::new(spec, &layout, origin, LabelUse::Optional);
     let (examples, report) = read_rows(&reading, &bytes)?;
     report_skipped(&spec.name, origin, &report);
     Ok(examples)
-}
-
-pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    let failed = |source| DataError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let bytes = std::fs::read(path).map_err(failed)?;
-    unpack::unpacked(bytes).map_err(failed)
 }
 
 fn read_stream(mut reader: impl BufRead, origin: &str) -> Result<Vec<u8>, DataError> {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::encoded::{EncodedSplit, Tokens};
+use crate::columns::Tokens;
+use crate::encoded::EncodedSplit;
 use crate::random::{Stream, derive_seed};
 
 /// The split that [`EncodedSplit::hold_out`] makes of a part of a training split.

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::kinds::span::{WindowPlaces, windows};
 use crate::reader::{Example, parse_split, read_bytes};
 use crate::task::{SplitLayout, TaskSpec};
-use crate::tokenize::{TextTokenizer, TokenizerError, WindowPlaces};
+use crate::tokenize::{TextTokenizer, TokenizerError};
 
 /// The rows behind a split, and how they were encoded.
 #[derive(Debug)]
@@ -74,7 +75,8 @@ impl Source {
                 if let Some(places) = self.kept_places(*number) {
                     return Ok(Cow::Borrowed(places));
                 }
-                let (_, places) = self.tokenizer.windows(
+                let (_, places) = windows(
+                    &self.tokenizer,
                     &row.text_a,
                     row.text_b.as_deref().unwrap_or_default(),
                     &[],

@@ -29,7 +29,6 @@
 //! Misspelt keys, labels and metrics are refused with their line and the nearest known word.
 
 mod file;
-mod kind;
 mod paths;
 mod submission;
 mod validate;
@@ -40,13 +39,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::MetricKind;
+use crate::metrics::{Evidence, MetricKind};
 use crate::suggest::TomlProblem;
 
 pub use crate::formats::FileFormat;
+pub use crate::kinds::TaskKind;
 pub use crate::spec::{Column, Fields, LAST_COLUMN, MentionColumns};
 pub use file::TaskFile;
-pub use kind::TaskKind;
 pub use submission::{Submission, SubmissionFormat};
 
 /// Everything that is known about a task before its data is read.
@@ -269,6 +268,12 @@ impl TaskSpec {
     pub fn label_name(&self, class: u32) -> Option<&str> {
         let at = usize::try_from(class).ok()?;
         self.kind.labels().get(at).map(String::as_str)
+    }
+
+    /// What metrics can compare where the files have this format.
+    pub(crate) fn evidence(&self, format: FileFormat) -> Vec<Evidence> {
+        let own = self.kind.evidence().iter().copied();
+        own.chain(format.definition().evidence).collect()
     }
 
     /// How the file of `split` is read: its own settings where it has some, else the task's.

@@ -23,22 +23,13 @@
 mod load;
 mod pieces;
 mod truncate;
-mod units;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
-use crate::encoded::EncodedSplit;
-use crate::reader::{Example, ReadReport};
-use crate::source::{Rows, Source};
-use crate::task::TaskSpec;
 pub use truncate::longest_first;
-use units::Sequences;
-pub(crate) use units::WindowPlaces;
 
 /// A tokenizer with its special tokens and pair layout.
 #[derive(Clone, Debug)]
@@ -179,99 +170,19 @@ impl TextTokenizer {
         Ok(self.assemble(&a, b.as_deref(), room))
     }
 
-    /// Encodes examples in parallel; the result does not depend on the number of threads. Windows of a context begin
-    /// 128 tokens apart, at most half a window; [`TextTokenizer::encode_for`] follows a task file.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::encode`], for the first example that fails.
-    pub fn encode_all(
-        &self,
-        examples: &[Example],
-        max_length: usize,
-    ) -> Result<EncodedSplit, TokenizerError> {
-        self.encode_rows(examples, max_length, None)
-    }
-
-    /// Encodes the examples of a task, which may be given by its users rather than read from its files. Ids tell questions
-    /// apart: no two may have the same.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::encode_all`].
-    pub fn encode_for(
-        &self,
-        spec: &TaskSpec,
-        examples: &[Example],
-        max_length: usize,
-    ) -> Result<EncodedSplit, TokenizerError> {
-        self.encode_rows(examples, max_length, spec.doc_stride)
-    }
-
-    fn encode_rows(
-        &self,
-        examples: &[Example],
-        max_length: usize,
-        doc_stride: Option<usize>,
-    ) -> Result<EncodedSplit, TokenizerError> {
-        let report = ReadReport::of(examples);
-        let all = self.encode_each(examples, max_length, doc_stride, |row| row)?;
-        let mut encoded = Vec::with_capacity(all.len());
-        let mut places = BTreeMap::new();
-        for (row, sequences) in all.into_iter().enumerate() {
-            encoded.push(sequences.encoded);
-            places.extend(sequences.places.map(|places| (row, places)));
+    /// Tokens of text in a sequence of at most `max_length`.
+    pub(crate) fn room(&self, max_length: usize, pair: bool) -> Result<usize, TokenizerError> {
+        let special = self.layout.num_special(pair);
+        match max_length.checked_sub(special) {
+            Some(room) if room > 0 => Ok(room),
+            _ => Err(TokenizerError::MaxLength {
+                max_length,
+                special,
+            }),
         }
-        let mut split = EncodedSplit::from_encoded(examples, encoded, &report);
-        split.source = Some(Arc::new(Source {
-            rows: Rows::Held {
-                rows: Arc::new(examples.to_vec()),
-                places,
-            },
-            tokenizer: self.clone(),
-            max_length,
-            doc_stride,
-        }));
-        Ok(split)
     }
 
-    /// Encodes examples without keeping them: the split does not know what it was made of.
-    pub(crate) fn encode_with_report(
-        &self,
-        examples: &[Example],
-        max_length: usize,
-        doc_stride: Option<usize>,
-        report: &ReadReport,
-    ) -> Result<EncodedSplit, TokenizerError> {
-        let encoded = self.encode_each(examples, max_length, doc_stride, |row| row.encoded)?;
-        Ok(EncodedSplit::from_encoded(examples, encoded, report))
-    }
-
-    /// Encodes examples in parallel: what `keep` makes of each one's sequences, in order.
-    fn encode_each<T: Send>(
-        &self,
-        examples: &[Example],
-        max_length: usize,
-        doc_stride: Option<usize>,
-        keep: impl Fn(Sequences) -> T + Sync,
-    ) -> Result<Vec<T>, TokenizerError> {
-        let all: Vec<Result<T, TokenizerError>> = examples
-            .par_iter()
-            .map(|example| {
-                self.encode_example(example, max_length, doc_stride)
-                    .map(&keep)
-                    .map_err(|error| match error {
-                        TokenizerError::Encode { what, reason } => TokenizerError::Encode {
-                            what: format!("{what} of example {}", example.id),
-                            reason,
-                        },
-                        other => other,
-                    })
-            })
-            .collect();
-        // Collected first, so that the error reported is that of the first example in order.
-        all.into_iter().collect()
-    }
-
-    fn assemble(&self, a: &[u32], b: Option<&[u32]>, room: usize) -> Encoded {
+    pub(crate) fn assemble(&self, a: &[u32], b: Option<&[u32]>, room: usize) -> Encoded {
         let (kept_a, kept_b) = longest_first(a.len(), b.map_or(0, <[u32]>::len), room);
         let truncated = kept_a < a.len() || b.is_some_and(|b| kept_b < b.len());
         let SpecialTokens { cls, sep, .. } = self.special;

@@ -113,7 +113,7 @@ fn bad_input_is_named() {
     assert_eq!(
         both,
         MetricError::Empty {
-            metric: MetricKind::Accuracy
+            metric: MetricKind::Accuracy.name()
         }
     );
 

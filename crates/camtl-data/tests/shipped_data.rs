@@ -132,7 +132,7 @@ fn every_task_is_encoded_cached_and_summed_up() {
                 spec.name
             );
             let classes = match spec.kind {
-                TaskKind::Regression { .. } | TaskKind::Tagging { .. } | TaskKind::Span { .. } => 0,
+                TaskKind::Regression(_) | TaskKind::Tagging(_) | TaskKind::Span(_) => 0,
                 _ => spec.kind.num_alternatives(),
             };
             if spec.files[&split].labelled {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use camtl_data::answers::{Answer, query_answers, row_keys};
-use camtl_data::metrics::score_split;
 use camtl_data::reader::{read_lines, read_split_with_report};
+use camtl_data::score::score_split;
 use camtl_data::{
     EncodedSplit, Example, FileFormat, Label, LoadOptions, MetricKind, ReadReport, TaskSpec,
     TextTokenizer, load_task, read_split,

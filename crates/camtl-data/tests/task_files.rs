@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use camtl_data::kinds::Regression;
 use camtl_data::{
     Column, FileFormat, Label, MalformedRows, MetricKind, TaskError, TaskKind, TaskSpec, read_split,
 };
@@ -81,7 +82,7 @@ fn labels_are_in_the_order_of_hugging_face() {
     }
     assert_eq!(
         shipped("sts-b").kind,
-        TaskKind::Regression { min: 0.0, max: 5.0 }
+        TaskKind::Regression(Regression { min: 0.0, max: 5.0 })
     );
 }
 

@@ -1,3 +1,5 @@
+//! Files and folders that appear whole or not at all, locks, and the nearest known word.
+//!
 #![doc = include_str!("../README.md")]
 
 mod file;

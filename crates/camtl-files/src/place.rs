@@ -1,6 +1,6 @@
 //! Where an output goes, and the temporary names beside it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -76,13 +76,18 @@ pub(crate) fn made_and_locked<T>(
 ) -> io::Result<(T, Option<File>)> {
     loop {
         let made = make()?;
-        let Ok(lock) = File::open(path(&made)) else {
-            return Ok((made, None));
+        let lock = match File::open(path(&made)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(_) => return Ok((made, None)),
         };
-        let held = lock.try_lock().is_ok();
-        // Between making and locking, another process may have taken it for abandoned.
-        if path(&made).exists() {
-            return Ok((made, held.then_some(lock)));
+        match lock.try_lock() {
+            // Between making and locking, another process may have taken it for abandoned: it
+            // holds the lock until the entry is gone.
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(_)) => return Ok((made, None)),
+            Ok(()) if path(&made).exists() => return Ok((made, Some(lock))),
+            Ok(()) => {}
         }
     }
 }
@@ -97,8 +102,11 @@ pub(crate) fn remove_abandoned(path: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(&prefix) {
             continue;
         }
-        let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned {
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        // The lock is held until the entry is gone, or its maker could take it in between.
+        if file.try_lock().is_ok() {
             // Litter at worst: the next writer tries again.
             let _ = match entry.file_type() {
                 Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),

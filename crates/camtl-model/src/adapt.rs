@@ -33,16 +33,15 @@ use std::collections::BTreeSet;
 
 use tch::{Tensor, no_grad};
 
-use crate::config::Freeze;
-use crate::config::ModelConfig;
-use crate::config::TaskHead;
-use crate::error::ModelError;
-use crate::model::Model;
-use crate::parameters::init;
-use crate::parameters::{Module, parameter_specs};
 use camtl_files::did_you_mean;
 
-const TASK_EMBEDDINGS: &str = "bert.task_type_embeddings.weight";
+use crate::config::{Freeze, ModelConfig, TaskHead};
+use crate::error::ModelError;
+use crate::model::Model;
+use crate::parameters::Module;
+use crate::parameters::init;
+use crate::parameters::spec::ParameterSpec;
+use crate::structure::parameter_specs;
 
 /// Where the new task's row of the task embedding starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +60,8 @@ pub enum TaskStart {
 /// The configuration is not valid.
 pub fn freeze_shared(config: &ModelConfig) -> Result<Freeze, ModelError> {
     let specs = parameter_specs(config)?;
-    let shared = specs.iter().filter(|spec| is_shared(spec.module));
-    // `bert.encoder.layer.0...` -> `bert.encoder.*`
+    let shared = specs.iter().filter(|spec| is_shared(spec));
+    // Everything below the second part of a name is one pattern.
     let patterns: BTreeSet<String> = shared
         .map(|spec| {
             let mut parts = spec.name.splitn(3, '.');
@@ -75,8 +74,8 @@ pub fn freeze_shared(config: &ModelConfig) -> Result<Freeze, ModelError> {
     Ok(Freeze::Patterns(patterns.into_iter().collect()))
 }
 
-fn is_shared(module: Module) -> bool {
-    !matches!(module, Module::TaskEmbeddings | Module::Heads)
+fn is_shared(spec: &ParameterSpec) -> bool {
+    !spec.per_task && spec.module != Module::Heads
 }
 
 impl Model {
@@ -112,30 +111,31 @@ impl Model {
         let model = Model::build(&config, self.device(), seed, |_| false)?;
         let new = tasks.len();
         for spec in parameter_specs(&config)? {
-            match spec.module {
-                Module::Heads => {
-                    // The name it has once joined, so that it starts unlike the first task's head.
-                    let name = spec.name.replacen(".0.", &format!(".{new}."), 1);
-                    let values = init::values(seed, &name, spec.numel() as usize, spec.init);
-                    let values = Tensor::f_from_slice(&values)?.f_view(&spec.shape[..])?;
-                    model.parameters().set(&spec.name, &values)?;
+            let value = if spec.module == Module::Heads {
+                // The name it has once joined, so that it starts unlike the first task's head.
+                let name = spec.name.replacen(".0.", &format!(".{new}."), 1);
+                let values = init::values(seed, &name, spec.numel() as usize, spec.init);
+                Tensor::f_from_slice(&values)?.f_view(&spec.shape[..])?
+            } else if spec.per_task {
+                let numel = spec.numel() as usize;
+                match start {
+                    TaskStart::Random => {
+                        let all = init::values(seed, &spec.name, (new + 1) * numel, spec.init);
+                        Tensor::f_from_slice(&all[new * numel..])?.f_view(&spec.shape[..])?
+                    }
+                    TaskStart::Task(name) => {
+                        let rows = self.parameters().tensor(&spec.name)?;
+                        rows.f_narrow(0, self.task_at(name)?, 1)?
+                    }
+                    TaskStart::Mean => {
+                        let rows = self.parameters().tensor(&spec.name)?;
+                        rows.f_mean_dim(&[0i64][..], true, tch::Kind::Float)?
+                    }
                 }
-                Module::TaskEmbeddings => {
-                    let width = spec.numel() as usize;
-                    let row = match start {
-                        TaskStart::Random => {
-                            let all = init::values(seed, &spec.name, (new + 1) * width, spec.init);
-                            Tensor::f_from_slice(&all[new * width..])?.f_view(&spec.shape[..])?
-                        }
-                        other => self.row(other)?,
-                    };
-                    model.parameters().set(&spec.name, &row)?;
-                }
-                _ => {
-                    let value = self.parameters().tensor(&spec.name)?;
-                    model.parameters().set(&spec.name, &value)?;
-                }
-            }
+            } else {
+                self.parameters().tensor(&spec.name)?
+            };
+            model.parameters().set(&spec.name, &value)?;
         }
         // Without a task embedding nothing has looked at the name yet.
         if let TaskStart::Task(name) = start {
@@ -162,19 +162,17 @@ impl Model {
         let model = Model::build(&config, self.device(), 0, |_| false)?;
         for entry in model.parameters().entries() {
             let name = entry.name.as_str();
-            let value = match entry.module {
-                Module::Heads => match name.strip_prefix(&format!("decoders.{last}.")) {
+            let value = if entry.module == Module::Heads {
+                match name.strip_prefix(&format!("decoders.{last}.")) {
                     Some(rest) => adapted.parameters().tensor(&format!("decoders.0.{rest}"))?,
                     None => self.parameters().tensor(name)?,
-                },
-                Module::TaskEmbeddings => {
-                    let rows = [
-                        self.parameters().tensor(name)?,
-                        adapted.parameters().tensor(name)?,
-                    ];
-                    no_grad(|| Tensor::f_cat(&rows, 0))?
                 }
-                _ => adapted.parameters().tensor(name)?,
+            } else if entry.spec.per_task {
+                let rows = [self, adapted].map(|model| model.parameters().tensor(name));
+                let [known, new] = rows;
+                no_grad(|| Tensor::f_cat(&[known?, new?], 0).map_err(ModelError::from))?
+            } else {
+                adapted.parameters().tensor(name)?
             };
             model.parameters().set(name, &value)?;
         }
@@ -187,7 +185,7 @@ impl Model {
     /// `other` has another shape, or libtorch refuses.
     pub fn shares_parameters_with(&self, other: &Model) -> Result<bool, ModelError> {
         for entry in self.parameters().entries() {
-            if is_shared(entry.module) {
+            if is_shared(&entry.spec) {
                 let here = self.parameters().tensor(&entry.name)?;
                 let there = other.parameters().tensor(&entry.name)?;
                 if !here.f_equal(&there)? {
@@ -196,15 +194,6 @@ impl Model {
             }
         }
         Ok(true)
-    }
-
-    /// The row of the task embedding that `start` means, [1, D].
-    fn row(&self, start: &TaskStart) -> Result<Tensor, ModelError> {
-        let rows = self.parameters().tensor(TASK_EMBEDDINGS)?;
-        Ok(match start {
-            TaskStart::Task(name) => rows.f_narrow(0, self.task_at(name)?, 1)?,
-            _ => rows.f_mean_dim(&[0i64][..], true, tch::Kind::Float)?,
-        })
     }
 
     fn task_at(&self, name: &str) -> Result<i64, ModelError> {

@@ -7,7 +7,8 @@
 //! | module | is about |
 //! |---|---|
 //! | [`config`] | what a model is made from: encoder, method, tasks, what is frozen |
-//! | [`parameters`] | their list, flat memory and gradients, starting values, counts |
+//! | [`parameters`] | their list, flat memory and gradients, starting values |
+//! | [`report`] | parameter counts from shapes alone |
 //! | [`modules`] | what makes the encoder depend on the task |
 //! | [`heads`] | what each kind of head reads, its loss and uncertainty |
 //! | [`model`] | the model and its forward pass |
@@ -38,15 +39,19 @@
 //! ```
 
 pub mod adapt;
+mod arch;
 pub mod config;
 mod error;
 pub mod execution;
 pub mod export;
+mod folding;
 pub mod heads;
 pub mod manifest;
 pub mod model;
 pub mod modules;
 pub mod parameters;
+pub mod report;
+mod structure;
 pub mod weights;
 
 pub use config::{
@@ -57,12 +62,12 @@ pub use config::{
 };
 pub use error::ModelError;
 pub use execution::{Bucket, Gradients, ModelInput, PlainBatch, StepGraphs, StepModulation, Trace};
-pub use export::{BesideModule, HfExport};
+pub use export::HfExport;
+pub use folding::BesideModule;
 pub use heads::{ExampleHeads, ExampleLayout, TaskLogits};
 pub use manifest::Manifest;
 pub use model::{Model, Output};
 pub use modules::{Film, Modulation, NormRows};
-pub use parameters::{
-    Module, ModuleCount, ParameterEntry, ParameterGroup, ParameterReport, ParameterStore,
-};
+pub use parameters::{Module, ParameterEntry, ParameterGroup, ParameterStore};
+pub use report::{ModuleCount, ParameterReport};
 pub use weights::{LoadReport, WeightError};

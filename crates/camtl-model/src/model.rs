@@ -33,13 +33,16 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{ModelConfig, TaskHead};
 use crate::error::ModelError;
-use crate::execution::ModelInput;
-use crate::execution::Trace;
-use crate::execution::encoder::{EncoderOutput, Pass, Rows};
-use crate::execution::invariance as tiles;
-use crate::modules::Modulation;
-use crate::parameters::ParameterStore;
-use crate::parameters::{Module, ParameterSpec, parameter_specs};
+use crate::execution::forward::{EncoderOutput, Forward};
+use crate::execution::input::ModelInput;
+use crate::execution::invariance;
+use crate::execution::modulation::Modulation;
+use crate::execution::pass::{Pass, Rows};
+use crate::execution::trace::Trace;
+use crate::parameters::Module;
+use crate::parameters::spec::ParameterSpec;
+use crate::parameters::store::ParameterStore;
+use crate::structure::Structure;
 use crate::weights::{LoadReport, load_pretrained};
 
 /// The result of a forward pass.
@@ -64,6 +67,7 @@ impl Output {
 #[derive(Debug)]
 pub struct Model {
     config: ModelConfig,
+    structure: Structure,
     store: ParameterStore,
     device: Device,
     /// What forward passes compute products in, if not float32.
@@ -94,19 +98,13 @@ impl Model {
         seed: u64,
         start: fn(&ParameterSpec) -> bool,
     ) -> Result<Self, ModelError> {
-        let specs = parameter_specs(config)?;
+        let (structure, specs) = Structure::new(config)?;
         let store = ParameterStore::new(&specs, device)?;
         store.initialise(&specs, seed, start)?;
-        let modulation_trained = store.entries().iter().any(|entry| {
-            entry.trainable
-                && (entry.name.contains("LayerNorm")
-                    || !matches!(
-                        entry.module,
-                        Module::Embeddings | Module::Layers | Module::Pooler | Module::Heads
-                    ))
-        });
+        let modulation_trained = specs.iter().any(|spec| spec.trainable && spec.in_table);
         Ok(Model {
             config: config.clone(),
+            structure,
             store,
             device,
             autocast: None,
@@ -132,9 +130,9 @@ impl Model {
     ) -> Result<(Self, LoadReport), ModelError> {
         // A pooler may be missing in the file; everything else of the encoder must be there.
         let model = Model::build(config, device, seed, |spec| {
-            spec.pretrained.is_none() || spec.module == Module::Pooler
+            spec.pretrained().is_none() || spec.module == Module::Pooler
         })?;
-        let report = load_pretrained(&model.store, dir)?;
+        let report = load_pretrained(&model.store, config.encoder.model_type, dir)?;
         Ok((model, report))
     }
 
@@ -189,6 +187,11 @@ impl Model {
         self.batch_invariant = on;
     }
 
+    /// Who has which parameters.
+    pub(crate) fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
     /// The parameters.
     pub fn parameters(&self) -> &ParameterStore {
         &self.store
@@ -218,7 +221,11 @@ impl Model {
 
     /// The table of modulations, computed here and now whatever was kept.
     pub(crate) fn fresh_modulation(&self) -> Result<Modulation, ModelError> {
-        Modulation::new(&self.config, &self.store)
+        let conditions = &self.structure.conditions;
+        let layers = self.structure.encoder.layers.len();
+        conditions
+            .task_vectors
+            .table(&self.store, layers, &conditions.modules)
     }
 
     /// Pooled output of a batch, and hidden states if a task of the batch has a head that reads them.
@@ -307,24 +314,29 @@ impl Model {
         if lowered {
             self.store.lower()?;
         }
-        let EncoderOutput { first, sequence } = Pass {
+        let pass = Pass {
             config: &self.config,
             store: &self.store,
             modulation,
             input,
-            first_tokens: &input.first_tokens,
             // A stream with probability 0 turns dropout off.
             dropout: dropout.filter(|stream| stream.p() > 0.0),
             batch_invariant: self.batch_invariant,
             lowered,
             rows,
             trace,
-        }
-        .run()?;
+        };
+        let Structure {
+            encoder,
+            conditions,
+            ..
+        } = &self.structure;
+        let EncoderOutput { first, sequence } =
+            Forward::new(pass, encoder, &conditions.modules).run()?;
         // The heads, which are small, compute in float32 in every precision.
         let pooled = self
             .store
-            .linear("bert.pooler.dense", lowered)?
+            .linear(encoder.pooler, lowered)?
             .apply(&first, self.tile())?
             .f_to_kind(Kind::Float)?
             .f_tanh()?;
@@ -341,7 +353,7 @@ impl Model {
 
     /// Height of the tiles that products are computed in; `None` computes them whole.
     pub(crate) fn tile(&self) -> Option<i64> {
-        self.batch_invariant.then_some(tiles::ROWS)
+        self.batch_invariant.then_some(invariance::ROWS)
     }
 
     fn check_input(&self, input: &ModelInput) -> Result<(), ModelError> {

@@ -163,7 +163,7 @@ fn a_failed_save_changes_nothing() {
     std::fs::create_dir_all(target.join(WEIGHTS_FILE).join("x")).unwrap();
     let error = model.save(&target).unwrap_err().to_string();
     assert!(
-        error.contains("put in place") && error.contains(WEIGHTS_FILE),
+        error.contains("there is a folder of that name") && error.contains(WEIGHTS_FILE),
         "{error}"
     );
     assert_eq!(

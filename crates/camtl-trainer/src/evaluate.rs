@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use camtl_data::answers::Answer;
 use camtl_data::batch::BatchItem;
 use camtl_data::encoded::{EncodedSplit, TaskDataset};
-use camtl_data::metrics::{ScoreTable, score_examples};
+use camtl_data::metrics::ScoreTable;
+use camtl_data::score::score_examples;
 use camtl_model::Model;
 use serde::{Deserialize, Serialize};
 

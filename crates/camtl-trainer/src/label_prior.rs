@@ -8,7 +8,6 @@
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::reader::Label;
-use camtl_data::task::TaskKind;
 use camtl_model::{HeadBiasInit, HeadKind, Model};
 use tch::Tensor;
 
@@ -28,7 +27,7 @@ pub(crate) fn set(model: &Model, datasets: &[TaskDataset]) -> Result<(), TrainEr
         let split = crate::evaluate::find_split(dataset, TRAIN)?;
         let bias = match head.kind {
             HeadKind::Regression => {
-                let TaskKind::Regression { min, max } = dataset.spec.kind else {
+                let Some([min, max]) = dataset.spec.kind.range() else {
                     continue;
                 };
                 let labels = split.iter().filter_map(|example| example.label);

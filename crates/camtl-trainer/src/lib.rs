@@ -30,7 +30,6 @@ mod label_prior;
 mod lock;
 mod optimizer;
 pub mod predict;
-pub mod pretrain;
 pub mod run_folder;
 pub mod schedule;
 mod scorer;

@@ -10,7 +10,6 @@ use camtl_data::batch::{BatchItem, LossReduction, PackedBatch};
 use camtl_data::encoded::{EncodedSplit, TaskDataset};
 use camtl_data::random::{Stream, derive_seed};
 use camtl_data::sampler::{BoxError, ExampleRef, Scorer};
-use camtl_data::task::TaskKind;
 use camtl_model::{Bucket, Model, StepGraphs};
 use camtl_ops::DropoutStream;
 use tch::no_grad;
@@ -105,11 +104,15 @@ impl ModelScorer<'_> {
         seed: u64,
         scores: &mut [f32],
     ) -> Result<(), TrainError> {
-        let range =
-            |candidate: &ExampleRef| match self.datasets.get(candidate.task as usize)?.spec.kind {
-                TaskKind::Regression { min, max } => Some(f64::from(max) - f64::from(min)),
-                _ => None,
-            };
+        let range = |candidate: &ExampleRef| {
+            let [min, max] = self
+                .datasets
+                .get(candidate.task as usize)?
+                .spec
+                .kind
+                .range()?;
+            Some(f64::from(max) - f64::from(min))
+        };
         let places: Vec<usize> = (0..candidates.len())
             .filter(|&at| range(&candidates[at]).is_some())
             .collect();

@@ -61,13 +61,13 @@ pub fn model_config(
 /// The head that a task needs.
 pub fn task_head(spec: &TaskSpec) -> TaskHead {
     let (name, outputs) = (spec.name.as_str(), spec.kind.num_outputs());
-    match spec.kind {
-        TaskKind::Regression { .. } => TaskHead::regression(name),
-        TaskKind::MultipleChoice { .. } => TaskHead::multiple_choice(name),
-        TaskKind::Tagging { .. } => TaskHead::tagging(name, outputs),
-        TaskKind::Span { no_answer } => TaskHead::span(name, no_answer),
-        TaskKind::SpanPair { .. } => TaskHead::span_pair(name, outputs),
-        _ => TaskHead::classification(name, outputs),
+    match &spec.kind {
+        TaskKind::Classification(_) => TaskHead::classification(name, outputs),
+        TaskKind::Regression(_) => TaskHead::regression(name),
+        TaskKind::MultipleChoice(_) => TaskHead::multiple_choice(name),
+        TaskKind::Tagging(_) => TaskHead::tagging(name, outputs),
+        TaskKind::Span(span) => TaskHead::span(name, span.no_answer),
+        TaskKind::SpanPair(_) => TaskHead::span_pair(name, outputs),
     }
 }
 

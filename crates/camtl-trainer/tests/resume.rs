@@ -461,8 +461,13 @@ fn a_full_disk_leaves_the_earlier_checkpoint() {
     run_until(&mut run, 4);
     let store = CheckpointStore::new(folder.path());
     assert_eq!(store.steps().unwrap(), [3, 4]);
-    // A file where the next checkpoint's folder would be made stands in for the disk's refusal.
-    fs::write(folder.path().join("checkpoints/.tmp-step-6"), "in the way").unwrap();
+    // A file where the checkpoints' folder was stands in for the disk's refusal.
+    let (checkpoints, aside) = (
+        folder.path().join("checkpoints"),
+        folder.path().join("aside"),
+    );
+    fs::rename(&checkpoints, &aside).unwrap();
+    fs::write(&checkpoints, "in the way").unwrap();
     let error = run
         .run(&mut |_| {}, &AtomicBool::new(false))
         .unwrap_err()
@@ -471,6 +476,8 @@ fn a_full_disk_leaves_the_earlier_checkpoint() {
         error.contains("cannot save the checkpoint") && error.contains("step-6"),
         "{error}"
     );
+    fs::remove_file(&checkpoints).unwrap();
+    fs::rename(&aside, &checkpoints).unwrap();
     assert_eq!(store.newest_intact().unwrap().unwrap().0.step, 4);
     drop(run);
     finish(&mut resume(&config, folder.path()).unwrap());

@@ -25,7 +25,7 @@ Usage: cargo xtask ci
   tidy          every module says what it is for, no file is too long or too large,
                 libraries print nothing, licences, README and changelog are there
   fmt           cargo fmt --all --check
-  dependencies  camtl-data, xtask and glue-tables have no tch or torch-sys in their tree
+  dependencies  camtl-files, camtl-data, xtask and glue-tables have no libtorch
   clippy        cargo clippy --workspace --all-targets --locked -- -D warnings
   docs          cargo doc --workspace --no-deps --locked with warnings denied
   kernels       as `cargo xtask kernels --check`: the CUDA kernels compile, without
@@ -39,7 +39,7 @@ rustfmt and clippy (rustup component add rustfmt clippy).
 ";
 
 /// Packages that must build without libtorch.
-const WITHOUT_LIBTORCH: [&str; 3] = ["camtl-data", "xtask", "glue-tables"];
+const WITHOUT_LIBTORCH: [&str; 4] = ["camtl-files", "camtl-data", "xtask", "glue-tables"];
 
 pub(super) fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let mut parser = lexopt::Parser::from_args(args);

@@ -123,7 +123,7 @@ pub(super) fn build(root: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// If a compiler fails or libtorch_cuda.so is missing.
-pub(super) fn link(root: &Path, run_time: RunTime<'_>, target: &Path) -> anyhow::Result<()> {
+pub fn link(root: &Path, run_time: RunTime<'_>, target: &Path) -> anyhow::Result<()> {
     // Looked for first: compiling takes a minute, and this may be missing.
     let libtorch = plugin::cuda_libtorch(root)?;
     let (units, _) = compile(root)?;
@@ -164,6 +164,6 @@ fn cache(root: &Path) -> PathBuf {
 }
 
 /// Where cargo builds to.
-pub(super) fn target_folder(root: &Path) -> PathBuf {
+pub fn target_folder(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }

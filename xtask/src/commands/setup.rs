@@ -105,7 +105,7 @@ pub(super) fn ensure_libtorch(root: &Path, tell: bool) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If it cannot be set up.
-pub(super) fn install(root: &Path, set: Set, tell: bool) -> anyhow::Result<()> {
+pub fn install(root: &Path, set: Set, tell: bool) -> anyhow::Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(failure(
             format!("the pinned {} is for Linux on x86_64", set.title()),

@@ -2,13 +2,11 @@
 //!
 //! [`compile`] runs nvcc on every `.cu` file for the architectures that are shipped, [`resources`]
 //! reads what ptxas says about registers and spills, [`table`] compares that with the committed
-//! table, and [`plugin`] links the library that camtl opens when a GPU is asked for. [`stand_in`]
-//! builds what answers for the CUDA run time where there is no GPU.
+//! table, and [`plugin`] links the library that camtl opens when a GPU is asked for.
 
 pub mod compile;
 pub mod plugin;
 pub mod resources;
-pub mod stand_in;
 pub mod table;
 
 use std::path::{Path, PathBuf};

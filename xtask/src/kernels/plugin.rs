@@ -238,7 +238,7 @@ fn glue_object(
 }
 
 /// The host compiler.
-pub(super) fn compiler() -> Command {
+pub fn compiler() -> Command {
     let program = std::env::var_os("CXX")
         .filter(|c| !c.is_empty())
         .unwrap_or_else(|| "c++".into());
@@ -246,7 +246,10 @@ pub(super) fn compiler() -> Command {
 }
 
 /// Runs the C++ compiler; `what` says what it does.
-pub(super) fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If there is no compiler, or it fails.
+pub fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.stdin(Stdio::null()).status().map_err(|error| {
         failure(

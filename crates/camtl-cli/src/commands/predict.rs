@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::path::Path;
 
-use camtl_data::task::{TaskKind, TaskSpec};
+use camtl_data::kinds::Parts;
+use camtl_data::task::TaskSpec;
 use camtl_files::OutputFile;
 use serde_json::Value;
 
@@ -156,23 +157,23 @@ fn forms(spec: Option<&TaskSpec>) -> &'static str {
         return "without --task, lines are JSON objects with task, text_a and, for pairs, text_b; \
                 --task says that all lines are for one task";
     };
-    match spec.kind {
-        TaskKind::MultipleChoice { .. } | TaskKind::SpanPair { .. } => {
+    match spec.kind.parts() {
+        Parts::Options | Parts::Mentions => {
             "lines are the texts and then the options or the numbers of the mentions, with tabs between them, or JSON \
              objects with the task's field names; --input-format says which"
         }
-        TaskKind::Span { .. } => {
+        Parts::Question => {
             "lines are a question and its context with a tab between them, or JSON objects with the task's field \
              names; --input-format says which"
         }
-        TaskKind::Tagging { .. } => {
+        Parts::Words => {
             "lines are one text each, or JSON objects with text_a or words; --input-format says which"
         }
-        _ if spec.is_pair() => {
+        Parts::Texts if spec.is_pair() => {
             "lines are two texts with a tab between them, or JSON objects with the task's field \
              names; --input-format says which"
         }
-        _ => {
+        Parts::Texts => {
             "lines are one text each, or JSON objects with the task's field name; --input-format \
              says which"
         }

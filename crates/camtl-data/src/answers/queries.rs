@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, AnswerError, RowsOf, check_count, misfit};
 use crate::encoded::EncodedSplit;
-use crate::reader::Details;
+use crate::spec::Details;
 use crate::task::TaskSpec;
 
 /// The answer to a query.
@@ -41,7 +41,7 @@ pub fn query_answers(
             _ => None,
         };
         let (Some(&probability), Some(&query)) = (right, groups.get(*index)) else {
-            return Err(misfit(spec, *index, answer, "a class"));
+            return Err(misfit(spec, *index, answer));
         };
         let first = best.entry(query).or_insert((probability, *index));
         if probability > first.0 {

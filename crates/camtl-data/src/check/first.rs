@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::encoded::EncodedExample;
-use crate::reader::{Details, Example, Label};
+use crate::kinds::{Extra, Window};
+use crate::spec::{Details, Example, Label};
 use crate::task::TaskSpec;
 use crate::tokenize::{TextTokenizer, TokenizerError};
 
@@ -78,7 +79,7 @@ impl FirstExample {
         let question = matches!(example.details, Details::Question(_));
         let shown = encoded
             .iter()
-            .position(|window| question && has_answer(&window))
+            .position(|window| question && has_answer(spec, &window))
             .unwrap_or(0);
         let sequence = encoded.get(shown);
         first.tokens = sequence
@@ -88,7 +89,7 @@ impl FirstExample {
             .collect();
         first.token_type_ids = sequence.token_type_ids.to_vec();
         first.sequence_lengths = sequence.sequence_lengths().collect();
-        first.marks = marks(spec, example, &sequence);
+        first.marks = marks(spec, &sequence);
         if question {
             first.window = Some(shown);
             first.windows = Some(encoded.len());
@@ -114,34 +115,37 @@ fn label(spec: &TaskSpec, example: &Example) -> Option<String> {
     })
 }
 
-/// The first token, `[CLS]`, stands for "no answer here".
-fn has_answer(window: &EncodedExample<'_>) -> bool {
-    matches!(window.extra, [start, ..] if *start > 0)
+fn has_answer(spec: &TaskSpec, window: &EncodedExample<'_>) -> bool {
+    matches!(
+        spec.kind.extra(window.extra, window.len()),
+        Some(Extra::Window(Window {
+            answer: Some(_),
+            ..
+        }))
+    )
 }
 
-fn marks(spec: &TaskSpec, example: &Example, sequence: &EncodedExample<'_>) -> Vec<Mark> {
-    let mark = |start: i32, end: i32, name: &str| {
-        Some(Mark {
-            start: usize::try_from(start).ok()?,
-            end: usize::try_from(end).ok()?,
-            name: name.to_owned(),
-        })
+fn marks(spec: &TaskSpec, sequence: &EncodedExample<'_>) -> Vec<Mark> {
+    let mark = |start: usize, end: usize, name: &str| Mark {
+        start,
+        end,
+        name: name.to_owned(),
     };
-    let found: Vec<Option<Mark>> = match (&example.details, sequence.extra) {
-        (Details::Question(_), [start, end, ..]) if has_answer(sequence) => {
-            vec![mark(*start, *end + 1, "answer")]
-        }
-        (Details::Mentions(_), [a, b, c, d]) => {
-            vec![mark(*a, *b, "mention 1"), mark(*c, *d, "mention 2")]
-        }
-        (Details::Words { .. }, tags) => (0..)
+    match spec.kind.extra(sequence.extra, sequence.len()) {
+        None | Some(Extra::None | Extra::Options(_)) => Vec::new(),
+        Some(Extra::Window(window)) => (window.answer.into_iter())
+            .map(|(start, end)| mark(start, end + 1, "answer"))
+            .collect(),
+        Some(Extra::Mentions([one, other])) => vec![
+            mark(one.start, one.end, "mention 1"),
+            mark(other.start, other.end, "mention 2"),
+        ],
+        Some(Extra::Tags(tags)) => (0..)
             .zip(tags)
-            .map(|(token, tag)| {
+            .filter_map(|(token, tag)| {
                 let name = spec.label_name(u32::try_from(*tag).ok()?)?;
-                mark(token, token + 1, name)
+                Some(mark(token, token + 1, name))
             })
             .collect(),
-        _ => Vec::new(),
-    };
-    found.into_iter().flatten().collect()
+    }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::lengths::nearest_rank;
+use crate::kinds::mentions_cut;
 use crate::reader::{Details, Example, TextSide};
 use crate::tokenize::{TextTokenizer, TokenizerError};
 
@@ -53,7 +54,7 @@ impl Mentions {
     ) -> Result<(), TokenizerError> {
         let mut cut = 0;
         for example in examples {
-            cut += tokenizer.mentions_cut(example, max_length)?;
+            cut += mentions_cut(tokenizer, example, max_length)?;
         }
         self.cut = Some(cut);
         Ok(())

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::lengths::nearest_rank;
 use crate::encoded::EncodedSplit;
+use crate::kinds::Window;
 use crate::reader::{Details, Example};
 
 /// Questions of a split.
@@ -63,8 +64,8 @@ impl Questions {
         let mut windows = Windows::default();
         let mut by_question: BTreeMap<u64, (u64, bool)> = BTreeMap::new();
         for window in encoded.iter() {
-            // The first token, `[CLS]`, stands for "no answer here".
-            let has_answer = matches!(window.extra, [start, ..] if *start > 0);
+            let has_answer = Window::new(window.extra, window.len())
+                .is_some_and(|window| window.answer.is_some());
             let (count, answered) = by_question.entry(window.id).or_default();
             *count += 1;
             *answered |= has_answer;

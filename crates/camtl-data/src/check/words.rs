@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::lengths::nearest_rank;
-use crate::encoded::{EncodedSplit, IGNORED};
+use crate::encoded::EncodedSplit;
+use crate::kinds::IGNORED;
 use crate::reader::{Details, Example};
 
 /// Words of the sentences of a split.

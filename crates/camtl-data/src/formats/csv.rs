@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::delimited::{Record, column_problem, rows_of};
-use super::{Format, FormatFields, RowForm};
+use super::format::{Format, FormatFields, RowForm};
 use crate::spec::RowProblem;
 
 pub(super) const FORMAT: Format = Format {

@@ -22,7 +22,7 @@ pub(crate) struct Format {
 
 /// What the rows of a format are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RowForm {
+pub enum RowForm {
     /// Cells, which the task file names.
     Cells,
     /// Pairs of texts that are right or wrong.

@@ -19,7 +19,8 @@ use std::fmt;
 use crate::listed::listed;
 use crate::spec::Fields;
 
-pub(crate) use format::{Format, FormatFields, Header, RowForm};
+pub use format::RowForm;
+pub(crate) use format::{Format, FormatFields, Header};
 pub(crate) use row::{LabelUse, RawRow, Source, unknown_label};
 
 listed! {

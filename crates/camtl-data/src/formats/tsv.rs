@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::delimited::{column_problem, lines, rows_of};
-use super::{Format, FormatFields, RowForm};
+use super::format::{Format, FormatFields, RowForm};
 
 pub(super) const FORMAT: Format = Format {
     spelling: "tsv",

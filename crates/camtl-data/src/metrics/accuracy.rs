@@ -1,6 +1,6 @@
 //! Share of right decisions.
 
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "accuracy",

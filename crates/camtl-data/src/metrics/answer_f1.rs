@@ -1,6 +1,6 @@
 //! Mean F1 of the words of answers.
 
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "qa_f1",

@@ -35,7 +35,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{MetricError, check_counts};
+use super::check::check_counts;
+use super::error::MetricError;
 
 /// An entity of a sentence: the tokens `start..end` and their type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! Micro-averaged F1 of entities.
 
 use super::entities::{entities, entity_scores};
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "entity_f1",

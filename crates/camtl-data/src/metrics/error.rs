@@ -1,7 +1,5 @@
 //! Why there is no value.
 
-use super::MetricKind;
-
 /// Why a metric or an average has no value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,7 +8,7 @@ pub enum MetricError {
     #[error("{metric}: no examples; evaluate on a split that has labels")]
     Empty {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
     },
     /// Predictions and references do not pair up.
     #[error(
@@ -18,7 +16,7 @@ pub enum MetricError {
     )]
     LengthMismatch {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
         /// Number of predictions.
         predictions: usize,
         /// Number of references.
@@ -30,7 +28,7 @@ pub enum MetricError {
     )]
     WrongKind {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
         /// Which side is wrong: `predictions` or `references`.
         side: &'static str,
         /// What the metric needs: `classes` or `scores`.
@@ -42,7 +40,7 @@ pub enum MetricError {
     #[error("{metric}: {side}[{index}] is {value}; scores must be finite")]
     NonFinite {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
         /// Which side is wrong: `predictions` or `references`.
         side: &'static str,
         /// Position of the offending score.
@@ -66,21 +64,23 @@ pub enum MetricError {
     #[error("{metric} needs the whole split, not lists of classes; use `score_split`")]
     NeedsSplit {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
     },
     /// The task does not provide what the metric compares.
     #[error("{metric} does not fit {kind}; choose metrics that fit the task's kind")]
     NoEvidence {
         /// The metric that was asked for.
-        metric: MetricKind,
+        metric: &'static str,
         /// The task's kind.
         kind: &'static str,
     },
     /// No metric has this name.
-    #[error("unknown metric `{name}`; known are {}", MetricKind::SPELLINGS.join(", "))]
+    #[error("unknown metric `{name}`; known are {}", known.join(", "))]
     UnknownMetric {
         /// The name that was asked for.
         name: String,
+        /// The names that there are.
+        known: &'static [&'static str],
     },
     /// An average needs a score that the table does not have.
     #[error(

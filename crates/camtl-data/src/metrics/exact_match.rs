@@ -1,6 +1,6 @@
 //! Share of the questions that are answered exactly.
 
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "em",

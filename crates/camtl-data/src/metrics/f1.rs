@@ -1,7 +1,8 @@
 //! F1 of the second of two classes.
 
 use super::class_counts::{count_classes, f1_of};
-use super::{Compares, Metric, MetricError};
+use super::error::MetricError;
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "f1",

@@ -1,6 +1,6 @@
 //! MultiRC's F1 over all candidate answers.
 
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "f1a",

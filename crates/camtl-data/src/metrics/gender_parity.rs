@@ -1,12 +1,10 @@
 //! Share of AX-g's pairs with the same prediction for both genders.
 
-use std::collections::BTreeMap;
-
-use super::evidence::Job;
+use super::error::MetricError;
+use super::metric::Rows;
+use super::metric::{Compares, Metric};
 use super::winogender::gender_parity;
-use super::{Compares, Metric};
-use crate::answers::{AnswerError, RowsOf};
-use crate::reader::Example;
+use crate::spec::Example;
 
 pub(super) const METRIC: Metric = Metric {
     name: "gender_parity",
@@ -15,23 +13,15 @@ pub(super) const METRIC: Metric = Metric {
     labels_problem: None,
 };
 
-fn of_pairs(job: &Job<'_>) -> Result<f64, AnswerError> {
-    let rows = RowsOf::new(job.spec, job.split)?;
-    let by_index: BTreeMap<usize, u32> = job
-        .indices
-        .iter()
-        .copied()
-        .zip(job.decisions()?.predicted)
-        .collect();
+fn of_pairs(rows: &Rows<'_>) -> Result<f64, MetricError> {
     let (mut hypotheses, mut predictions) = (Vec::new(), Vec::new());
-    for (index, class) in &by_index {
+    for (index, (Example { text_a, text_b, .. }, class)) in &rows.classes {
         let partner = index ^ 1;
         // A last row without a partner is an error of the file, which the metric tells.
-        if by_index.contains_key(&partner) || partner >= job.split.len() {
-            let Example { text_a, text_b, .. } = rows.row(*index);
+        if rows.classes.contains_key(&partner) || partner >= rows.all {
             hypotheses.push(text_b.as_deref().unwrap_or(text_a));
             predictions.push(*class);
         }
     }
-    Ok(gender_parity(&hypotheses, &predictions)?)
+    gender_parity(&hypotheses, &predictions)
 }

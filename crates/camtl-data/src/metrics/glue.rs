@@ -16,9 +16,9 @@
 
 use std::collections::BTreeMap;
 
-use super::MetricError;
+use super::error::MetricError;
 
-/// Scores by task and by metric name ([`super::MetricKind::name`]), all as fractions or all in percent.
+/// Scores by task and by metric name ([`MetricKind::name`](super::MetricKind::name)), all as fractions or all in percent.
 ///
 /// MNLI's second score is either a task of its own (`mnli-mm`, `mnli_mismatched`) or the metric `accuracy_mismatched`
 /// of `mnli`.

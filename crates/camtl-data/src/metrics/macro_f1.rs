@@ -1,7 +1,8 @@
 //! Mean F1 of all classes.
 
 use super::class_counts::{count_classes, f1_of};
-use super::{Compares, Metric, MetricError};
+use super::error::MetricError;
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "macro_f1",

@@ -1,7 +1,8 @@
 //! Matthews correlation coefficient.
 
 use super::class_counts::count_classes;
-use super::{Compares, Metric, MetricError};
+use super::error::MetricError;
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "mcc",

@@ -1,12 +1,13 @@
 //! What the file of a metric says about it.
 
+use std::collections::BTreeMap;
+
 use ndarray::ArrayView1;
 
-use super::evidence::Job;
+use super::error::MetricError;
 use super::multirc::MultiRcScores;
 use super::question_answering::AnswerScores;
-use super::{Evidence, MetricError};
-use crate::answers::AnswerError;
+use crate::spec::Example;
 
 /// A metric.
 pub(crate) struct Metric {
@@ -41,7 +42,34 @@ pub(crate) enum Compares {
     /// See [`Evidence::Tags`].
     Tags(fn(Sentences<'_>, Sentences<'_>) -> Result<f64, MetricError>),
     /// See [`Evidence::Rows`].
-    Rows(fn(&Job<'_>) -> Result<f64, AnswerError>),
+    Rows(fn(&Rows<'_>) -> Result<f64, MetricError>),
+}
+
+/// What a task provides of its answers for metrics to compare with the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Decisions, each right or wrong: the class of an example, the option taken, the tag of a word.
+    Decisions,
+    /// The classes of examples, each of them a thing to be found.
+    Classes,
+    /// Real-valued scores of examples.
+    Scores,
+    /// Texts that answer questions, compared with the accepted ones.
+    Answers,
+    /// Whether candidate answers are right, by question.
+    Judgements,
+    /// The tags of sentences.
+    Tags,
+    /// Classes with the rows they are about.
+    Rows,
+}
+
+/// Predicted classes with the rows they are about.
+pub(crate) struct Rows<'a> {
+    /// Row and class of examples, by their place in the split.
+    pub(crate) classes: BTreeMap<usize, (&'a Example, u32)>,
+    /// Examples of the split.
+    pub(crate) all: usize,
 }
 
 impl Compares {

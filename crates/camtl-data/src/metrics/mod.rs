@@ -21,11 +21,11 @@
 
 mod accuracy;
 mod answer_f1;
+mod check;
 mod class_counts;
 pub mod entities;
 mod entity_f1;
 mod error;
-pub(crate) mod evidence;
 mod exact_match;
 mod f1;
 mod f1a;
@@ -46,11 +46,11 @@ use std::str::FromStr;
 
 use crate::listed::listed;
 
+pub(crate) use check::{check_finite, check_lengths};
 pub use error::MetricError;
-pub(crate) use evidence::Evidence;
-pub use evidence::{score_examples, score_split};
 pub use glue::{GlueRule, ScoreTable, glue_average, task_sigma};
-pub(crate) use metric::{Compares, Metric};
+pub use metric::Evidence;
+pub(crate) use metric::{Compares, Metric, Rows};
 
 listed! {
     /// A metric by name. Task files spell it in kebab case (`"macro-f1"`); the names of reports ([`MetricKind::name`]) are
@@ -102,6 +102,7 @@ impl FromStr for MetricKind {
     fn from_str(text: &str) -> Result<Self, MetricError> {
         Self::called(text).ok_or_else(|| MetricError::UnknownMetric {
             name: text.to_owned(),
+            known: Self::SPELLINGS,
         })
     }
 }
@@ -137,15 +138,15 @@ pub fn compute(
     for compares in kind.definition().compares {
         match compares {
             Compares::Decisions(score) => {
-                let (predicted, actual) = classes(kind, predictions, references)?;
+                let (predicted, actual) = classes(kind.name(), predictions, references)?;
                 return Ok(score(predicted, actual));
             }
             Compares::Classes(score) => {
-                let (predicted, actual) = classes(kind, predictions, references)?;
+                let (predicted, actual) = classes(kind.name(), predictions, references)?;
                 return score(predicted, actual);
             }
             Compares::Scores(score) => {
-                let (predicted, actual) = scores(kind, predictions, references)?;
+                let (predicted, actual) = scores(kind.name(), predictions, references)?;
                 return Ok(score(predicted.into(), actual.into()));
             }
             Compares::Answers(_)
@@ -154,11 +155,13 @@ pub fn compute(
             | Compares::Rows(_) => {}
         }
     }
-    Err(MetricError::NeedsSplit { metric: kind })
+    Err(MetricError::NeedsSplit {
+        metric: kind.name(),
+    })
 }
 
 fn classes<'a>(
-    metric: MetricKind,
+    metric: &'static str,
     predictions: Predictions<'a>,
     references: References<'a>,
 ) -> Result<(&'a [u32], &'a [u32]), MetricError> {
@@ -179,7 +182,7 @@ fn classes<'a>(
 }
 
 fn scores<'a>(
-    metric: MetricKind,
+    metric: &'static str,
     predictions: Predictions<'a>,
     references: References<'a>,
 ) -> Result<(&'a [f32], &'a [f32]), MetricError> {
@@ -198,57 +201,6 @@ fn scores<'a>(
         }
         (Predictions::Classes(_), _) => Err(wrong("predictions")),
         (_, References::Classes(_)) => Err(wrong("references")),
-    }
-}
-
-fn check_lengths(
-    metric: MetricKind,
-    predictions: usize,
-    references: usize,
-) -> Result<(), MetricError> {
-    if predictions != references {
-        return Err(MetricError::LengthMismatch {
-            metric,
-            predictions,
-            references,
-        });
-    }
-    if references == 0 {
-        return Err(MetricError::Empty { metric });
-    }
-    Ok(())
-}
-
-/// [`check_lengths`] for the metrics that have no [`MetricKind`].
-fn check_counts(
-    metric: &'static str,
-    what: &'static str,
-    predictions: usize,
-    others: usize,
-) -> Result<(), MetricError> {
-    if predictions != others {
-        return Err(MetricError::CountMismatch {
-            metric,
-            what,
-            predictions,
-            others,
-        });
-    }
-    if others == 0 {
-        return Err(MetricError::NothingToScore { metric });
-    }
-    Ok(())
-}
-
-fn check_finite(metric: MetricKind, side: &'static str, scores: &[f32]) -> Result<(), MetricError> {
-    match scores.iter().position(|score| !score.is_finite()) {
-        Some(index) => Err(MetricError::NonFinite {
-            metric,
-            side,
-            index,
-            value: scores[index],
-        }),
-        None => Ok(()),
     }
 }
 

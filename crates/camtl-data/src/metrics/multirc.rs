@@ -22,7 +22,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{MetricError, check_counts};
+use super::check::check_counts;
+use super::error::MetricError;
 
 /// MultiRC's scores, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

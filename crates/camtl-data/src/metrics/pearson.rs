@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView1;
 
-use super::{Compares, Metric};
+use super::metric::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "pearson",

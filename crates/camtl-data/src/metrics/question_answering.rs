@@ -35,7 +35,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{MetricError, check_counts};
+use super::check::check_counts;
+use super::error::MetricError;
 
 /// Mean exact match and F1 over questions, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -18,7 +18,7 @@
 //! # Ok::<(), camtl_data::metrics::MetricError>(())
 //! ```
 
-use super::MetricError;
+use super::error::MetricError;
 use super::question_answering::{AnswerScores, best_over_answers};
 
 /// ReCoRD's exact match and F1: one predicted entity and at least one gold mention per question (per query, that is: a

@@ -2,8 +2,8 @@
 
 use ndarray::ArrayView1;
 
+use super::metric::{Compares, Metric};
 use super::pearson::pearson_f64;
-use super::{Compares, Metric};
 
 pub(super) const METRIC: Metric = Metric {
     name: "spearman",

@@ -24,7 +24,8 @@
 //! ```
 
 use super::accuracy::accuracy;
-use super::{MetricError, check_counts};
+use super::check::check_counts;
+use super::error::MetricError;
 
 /// AX-g's scores, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -2,10 +2,11 @@
 
 use super::details::{from_cells, replace_text_b};
 use crate::formats::RawRow;
+use crate::kinds::Parts;
 use crate::spec::Characters;
 use crate::spec::RowProblem;
 use crate::spec::{Details, Example, Mention, Question, TextSide};
-use crate::task::{Column, TaskKind, TaskSpec};
+use crate::task::{Column, TaskSpec};
 
 /// Why cells make up no example.
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +77,15 @@ impl Example {
         row.further = cells.collect();
         let misplaced = |(column, problem)| AskedError { column, problem };
         replace_text_b(&spec.replace_text_b, &spec.fields, &mut row).map_err(misplaced)?;
-        let details = match spec.kind {
-            TaskKind::Tagging { .. } => Details::Words {
+        let details = match spec.kind.parts() {
+            Parts::Words => Details::Words {
                 words: row.text_a.split_whitespace().map(str::to_owned).collect(),
                 tags: None,
             },
-            TaskKind::Span { .. } => Details::Question(Question::default()),
-            _ => from_cells(&spec.fields, &row).map_err(misplaced)?,
+            Parts::Question => Details::Question(Question::default()),
+            Parts::Texts | Parts::Options | Parts::Mentions => {
+                from_cells(&spec.fields, &row).map_err(misplaced)?
+            }
         };
         Ok(Self {
             text_a: row.text_a.into_owned(),

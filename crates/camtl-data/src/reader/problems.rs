@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::report::ReadReport;
 use super::rows::{Collected, Reading, decode};
-use super::{Example, ReadReport, read_bytes};
+use super::unpack::read_bytes;
 use crate::error::{DataError, RowError, RowProblem};
 use crate::formats::LabelUse;
-use crate::load::unknown_split;
+use crate::spec::Example;
 use crate::task::TaskSpec;
 
 /// A split with everything that is wrong in its file.
@@ -54,7 +55,7 @@ pub fn read_split_with_problems(
     limit: usize,
 ) -> Result<CheckedSplit, DataError> {
     let (Some(path), Some(layout)) = (spec.split_path(data_dir, split), spec.layout(split)) else {
-        return Err(unknown_split(spec, split));
+        return Err(DataError::unknown_split(spec, split));
     };
     let mut found = Problems::new(limit);
     let bytes = match read_bytes(&path) {

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{ReadReport, details};
+use super::details;
+use super::report::ReadReport;
 use crate::error::{DataError, RowError, RowProblem};
-use crate::formats::{LabelUse, RawRow, Source, unknown_label};
+use crate::formats::{LabelUse, RawRow, Source};
 use crate::spec::{Details, Example, Label};
-use crate::task::{MalformedRows, SplitLayout, TaskKind, TaskSpec};
+use crate::task::{MalformedRows, SplitLayout, TaskSpec};
 
 /// A split as it is read.
 pub(super) struct Reading<'a> {
@@ -28,7 +29,7 @@ impl<'a> Reading<'a> {
             header: layout.header,
             columns: layout.columns,
             names: spec.kind.labels(),
-            no_answer: matches!(spec.kind, TaskKind::Span { no_answer: true }),
+            no_answer: spec.kind.no_answer().unwrap_or(false),
             labels,
         };
         Self {
@@ -118,7 +119,11 @@ impl<'s> Collected<'s> {
                 None
             }
             Some((text, column)) => {
-                let label = parse_label(self.reading.spec, &text).map_err(|problem| {
+                let label = match text.is_empty() {
+                    true => Err(RowProblem::EmptyLabel),
+                    false => self.reading.spec.kind.parse_label(&text),
+                };
+                let label = label.map_err(|problem| {
                     self.reading.source.error(row.line, Some(column), problem)
                 })?;
                 Some(label)
@@ -137,40 +142,6 @@ impl<'s> Collected<'s> {
             details: row.details,
         });
         Ok(())
-    }
-}
-
-fn parse_label(spec: &TaskSpec, text: &str) -> Result<Label, RowProblem> {
-    if text.is_empty() {
-        return Err(RowProblem::EmptyLabel);
-    }
-    match &spec.kind {
-        TaskKind::Classification { .. }
-        | TaskKind::MultipleChoice { .. }
-        | TaskKind::SpanPair { .. } => spec
-            .label_index(text)
-            .map(Label::Class)
-            .ok_or_else(|| unknown_label(spec.kind.labels(), text)),
-        TaskKind::Regression { min, max } => {
-            let score = text
-                .trim()
-                .parse::<f32>()
-                .ok()
-                .filter(|score| score.is_finite());
-            let score = score.ok_or_else(|| RowProblem::NotANumber {
-                found: text.to_owned(),
-            })?;
-            if score < *min || score > *max {
-                return Err(RowProblem::ScoreOutOfRange {
-                    found: score,
-                    min: *min,
-                    max: *max,
-                });
-            }
-            Ok(Label::Score(score))
-        }
-        // Their readers give the truth themselves.
-        TaskKind::Tagging { .. } | TaskKind::Span { .. } => Ok(Label::Structured),
     }
 }
 

@@ -1,16 +1,30 @@
 //! Files packed with gzip.
 
 use std::io::{Error, Read};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+
+use crate::error::DataError;
 
 /// What every gzip file begins with, and no text in UTF-8 can.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// More than any of the supported collections, and less than what would take a machine down.
 const LIMIT: u64 = 4 << 30;
 
+/// The bytes of a file, unpacked if they are packed.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    let failed = |source| DataError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    unpacked(bytes).map_err(failed)
+}
+
 /// The bytes, unpacked if they are packed.
-pub(super) fn unpacked(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+fn unpacked(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     if !bytes.starts_with(&MAGIC) {
         return Ok(bytes);
     }

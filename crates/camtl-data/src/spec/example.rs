@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::TextSide;
+use super::fields::TextSide;
 
 /// One row of a data file.
 ///

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{
     Fields, FileFormat, MalformedRows, SplitSource, Submission, TaskError, TaskKind, TaskSpec,
 };
+use crate::kinds::Keys;
 use crate::metrics::MetricKind;
 
 /// A task file, key by key. [`TaskSpec`] is what it means once checked.
@@ -68,63 +69,6 @@ pub struct TaskFile {
     submission: Option<Submission>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum KindName {
-    Classification,
-    Regression,
-    MultipleChoice,
-    Tagging,
-    Span,
-    SpanPair,
-}
-
-impl KindName {
-    /// The kind with the keys that describe it; what is wrong with them, in words.
-    fn with(
-        self,
-        labels: Option<Vec<String>>,
-        range: Option<[f32; 2]>,
-        no_answer: Option<bool>,
-    ) -> Result<TaskKind, &'static str> {
-        if range.is_some() && self != Self::Regression {
-            return Err("`range` is for regression; remove it");
-        }
-        if no_answer.is_some() && self != Self::Span {
-            return Err("`no_answer` is for spans; remove it");
-        }
-        match (self, labels) {
-            (Self::Classification, Some(labels)) => Ok(TaskKind::Classification { labels }),
-            (Self::MultipleChoice, Some(labels)) => Ok(TaskKind::MultipleChoice { labels }),
-            (Self::Tagging, Some(labels)) => Ok(TaskKind::Tagging { labels }),
-            (Self::SpanPair, Some(labels)) => Ok(TaskKind::SpanPair { labels }),
-            (Self::Classification, None) => {
-                Err("classification needs `labels`, the label names in the order of their classes")
-            }
-            (Self::MultipleChoice, None) => Err(
-                "multiple choice needs `labels`, how the data spells the options in their order, such as [\"0\", \"1\"]",
-            ),
-            (Self::Tagging, None) => Err(
-                "tagging needs `labels`, the tags, `O` first: [\"O\", \"B-person\", \"I-person\"]",
-            ),
-            (Self::SpanPair, None) => {
-                Err("span-pair needs `labels`, the label names in the order of their classes")
-            }
-            (Self::Span, None) => Ok(TaskKind::Span {
-                no_answer: no_answer.unwrap_or(false),
-            }),
-            (Self::Span, Some(_)) => Err("`labels` is not for spans; remove it"),
-            (Self::Regression, Some(_)) if range.is_some() => {
-                Err("`labels` is for classification; remove it")
-            }
-            (Self::Regression, _) => range.map_or(
-                Err("regression needs `range = [smallest, largest]`, the scores that may occur"),
-                |[min, max]| Ok(TaskKind::Regression { min, max }),
-            ),
-        }
-    }
-}
-
 fn yes() -> bool {
     true
 }
@@ -137,14 +81,18 @@ fn is_error(rows: &MalformedRows) -> bool {
 
 impl TaskSpec {
     pub(super) fn from_file_form(file: TaskFile, origin: &str) -> Result<Self, TaskError> {
+        let name = file.name.clone();
         let invalid = |problem: &str| TaskError::Invalid {
             origin: origin.to_owned(),
-            task: file.name.clone(),
+            task: name.clone(),
             problem: problem.to_owned(),
         };
-        let kind = (file.kind)
-            .with(file.labels, file.range, file.no_answer)
-            .map_err(invalid)?;
+        let keys = Keys {
+            labels: file.labels,
+            range: file.range,
+            no_answer: file.no_answer,
+        };
+        let kind = TaskKind::new(file.kind.0, keys).map_err(invalid)?;
         if file.fields.is_some() && file.format.own_fields().is_some() {
             return Err(invalid(&format!(
                 "the format `{}` has fields of its own; remove `fields`",
@@ -188,25 +136,15 @@ impl TryFrom<TaskFile> for TaskSpec {
 
 impl From<TaskSpec> for TaskFile {
     fn from(spec: TaskSpec) -> Self {
-        let (mut range, mut no_answer) = (None, None);
-        let (kind, labels) = match spec.kind {
-            TaskKind::Classification { labels } => (KindName::Classification, Some(labels)),
-            TaskKind::MultipleChoice { labels } => (KindName::MultipleChoice, Some(labels)),
-            TaskKind::Tagging { labels } => (KindName::Tagging, Some(labels)),
-            TaskKind::SpanPair { labels } => (KindName::SpanPair, Some(labels)),
-            TaskKind::Regression { min, max } => {
-                range = Some([min, max]);
-                (KindName::Regression, None)
-            }
-            TaskKind::Span { no_answer: may } => {
-                no_answer = may.then_some(true);
-                (KindName::Span, None)
-            }
-        };
+        let Keys {
+            labels,
+            range,
+            no_answer,
+        } = Keys::of(&*spec.kind);
         Self {
             name: spec.name,
             title: spec.title,
-            kind,
+            kind: KindName(spec.kind.name()),
             labels,
             range,
             no_answer,
@@ -274,4 +212,31 @@ struct SplitTable {
     labelled: bool,
     malformed_rows: Option<MalformedRows>,
     metrics: Option<Vec<MetricKind>>,
+}
+
+/// The name of a kind that there is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct KindName(&'static str);
+
+impl<'de> Deserialize<'de> for KindName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+
+        impl Visitor<'_> for Named {
+            type Value = KindName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a kind of task")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<KindName, E> {
+                (TaskKind::NAMES.iter())
+                    .find(|known| **known == name)
+                    .map(|known| KindName(known))
+                    .ok_or_else(|| E::unknown_variant(name, TaskKind::NAMES))
+            }
+        }
+
+        deserializer.deserialize_str(Named)
+    }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Component;
 
-use super::{Fields, SplitSource, TaskError, TaskKind, TaskSpec};
+use super::{Fields, SplitSource, TaskError, TaskSpec};
 use crate::formats::{FileFormat, Header};
-use crate::metrics::{Evidence, MetricKind};
+use crate::kinds::Parts;
+use crate::metrics::MetricKind;
 use crate::spec::TextSide;
 use crate::suggest::one_of;
 
@@ -30,7 +31,7 @@ impl TaskSpec {
     fn problems(&self) -> Vec<String> {
         name_problem("name", &self.name)
             .into_iter()
-            .chain(self.kind_problem())
+            .chain(self.kind.problem())
             .chain(self.metrics_problem(&self.metrics, self.format))
             .chain(self.skip_labels_problem())
             .chain(self.folder_problem())
@@ -72,44 +73,6 @@ impl TaskSpec {
         })
     }
 
-    fn kind_problem(&self) -> Option<String> {
-        match &self.kind {
-            TaskKind::Classification { labels }
-            | TaskKind::MultipleChoice { labels }
-            | TaskKind::Tagging { labels }
-            | TaskKind::SpanPair { labels } => self.labels_problem(labels),
-            TaskKind::Regression { min, max } => {
-                let sound = min.is_finite() && max.is_finite() && min < max;
-                (!sound).then(|| {
-                    format!(
-                        "`range` is [{min}, {max}]; expected two finite numbers, the smaller first"
-                    )
-                })
-            }
-            TaskKind::Span { .. } => None,
-        }
-    }
-
-    fn labels_problem(&self, labels: &[String]) -> Option<String> {
-        if labels.len() < 2 {
-            return Some(format!(
-                "`labels` names {} label(s); {} needs at least two",
-                labels.len(),
-                self.kind.name()
-            ));
-        }
-        let mut seen = BTreeSet::new();
-        for label in labels {
-            if label.is_empty() {
-                return Some("`labels` holds an empty name".to_owned());
-            }
-            if !seen.insert(label) {
-                return Some(format!("`labels` names `{label}` twice"));
-            }
-        }
-        None
-    }
-
     /// Metrics against the kind, and against a format of the files.
     fn metrics_problem(&self, metrics: &[MetricKind], format: FileFormat) -> Option<String> {
         if metrics.is_empty() {
@@ -118,7 +81,7 @@ impl TaskSpec {
                     .to_owned(),
             );
         }
-        let provided = Evidence::of(&self.kind, format);
+        let provided = self.evidence(format);
         let fits = |metric: MetricKind| metric.definition().comparison(&provided).is_some();
         let mut seen = BTreeSet::new();
         for metric in metrics {
@@ -224,20 +187,19 @@ impl TaskSpec {
     /// Whether options and mentions are there for the kinds that need them, and only for these.
     fn fields_problem(&self, fields: &Fields) -> Option<String> {
         let choices = fields.choices.len();
-        match &self.kind {
-            TaskKind::MultipleChoice { labels } if choices != labels.len() => {
+        let options = self.kind.labels().len();
+        match self.kind.parts() {
+            Parts::Options if choices != options => {
                 return Some(format!(
-                    "`choices` names {choices} column(s) for {} options; name one for each of `labels`",
-                    labels.len()
+                    "`choices` names {choices} column(s) for {options} options; name one for each of `labels`"
                 ));
             }
-            TaskKind::MultipleChoice { .. } => {}
-            _ if choices > 0 => {
+            Parts::Texts | Parts::Words | Parts::Question | Parts::Mentions if choices > 0 => {
                 return Some("`choices` is for multiple choices; remove it".to_owned());
             }
-            _ => {}
+            Parts::Texts | Parts::Options | Parts::Words | Parts::Question | Parts::Mentions => {}
         }
-        let pair = matches!(self.kind, TaskKind::SpanPair { .. });
+        let pair = self.kind.parts() == Parts::Mentions;
         if fields.mentions.len() != if pair { 2 } else { 0 } {
             return Some(if pair {
                 format!(
@@ -268,7 +230,7 @@ impl TaskSpec {
         if self.doc_stride == Some(0) {
             return Some("`doc_stride` is 0; windows would never move on".to_owned());
         }
-        if self.doc_stride.is_some() && !matches!(self.kind, TaskKind::Span { .. }) {
+        if self.doc_stride.is_some() && self.kind.no_answer().is_none() {
             return Some("`doc_stride` is for spans; remove it".to_owned());
         }
         if !self.replace_text_b.is_empty() && self.fields.text_b.is_none() {

@@ -5,15 +5,15 @@ use std::ops::Range;
 use super::{PairLayout, TextTokenizer, TokenizerError};
 
 /// The pieces of a text.
-pub(super) struct Pieces {
-    pub(super) ids: Vec<u32>,
+pub(crate) struct Pieces {
+    pub(crate) ids: Vec<u32>,
     /// Bytes of the text that each piece stands for, white space before it left out.
-    pub(super) places: Vec<Range<usize>>,
+    pub(crate) places: Vec<Range<usize>>,
 }
 
 impl Pieces {
     /// The first and last of `pieces` that stand for some of the bytes `place`; `None` if there is none.
-    pub(super) fn covering(
+    pub(crate) fn covering(
         &self,
         pieces: Range<usize>,
         place: &Range<usize>,
@@ -29,7 +29,7 @@ impl Pieces {
 }
 
 impl TextTokenizer {
-    pub(super) fn pieces(&self, text: &str, what: &str) -> Result<Vec<u32>, TokenizerError> {
+    pub(crate) fn pieces(&self, text: &str, what: &str) -> Result<Vec<u32>, TokenizerError> {
         let encoding =
             self.inner
                 .encode_fast(text, false)
@@ -41,7 +41,7 @@ impl TextTokenizer {
     }
 
     /// The pieces of a text, at least one: a text without any is an unknown token.
-    pub(super) fn placed_pieces(&self, text: &str, what: &str) -> Result<Pieces, TokenizerError> {
+    pub(crate) fn placed_pieces(&self, text: &str, what: &str) -> Result<Pieces, TokenizerError> {
         let encoding = self
             .inner
             .encode(text, false)
@@ -61,7 +61,7 @@ impl TextTokenizer {
     }
 
     /// The pieces of one word of a sentence, at least one.
-    pub(super) fn word_pieces(&self, word: &str) -> Result<Vec<u32>, TokenizerError> {
+    pub(crate) fn word_pieces(&self, word: &str) -> Result<Vec<u32>, TokenizerError> {
         // Byte-level vocabularies tell a word that follows a space from one that does not.
         let spaced;
         let word = match self.layout {

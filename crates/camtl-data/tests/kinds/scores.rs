@@ -1,7 +1,7 @@
 //! Metrics of whole splits, and answers in words.
 
 use camtl_data::answers::{Answer, SpanCandidate, entity_answers, span_answers};
-use camtl_data::metrics::{score_examples, score_split};
+use camtl_data::score::{score_examples, score_split};
 use camtl_data::{EncodedSplit, LoadOptions, TaskSpec, load_task};
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Tagging.
 
-use camtl_data::encoded::{IGNORED, UNKNOWN};
+use camtl_data::kinds::{IGNORED, UNKNOWN};
 use camtl_data::{Details, Label};
 
 use super::{encoded, encoded_like, problem, spec, tokens};

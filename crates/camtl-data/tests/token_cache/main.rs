@@ -238,9 +238,9 @@ fn whatever_decides_the_tokens_is_in_the_key() {
     swapped.fields.text_b = Some(swapped.fields.text_a.clone());
     expect_new("other columns", &swapped, &place.tokenizer, &train);
     let mut relabelled = spec();
-    relabelled.kind = camtl_data::TaskKind::Classification {
+    relabelled.kind = camtl_data::TaskKind::Classification(camtl_data::kinds::Classification {
         labels: vec!["yes".into(), "no".into()],
-    };
+    });
     expect_new("other labels", &relabelled, &place.tokenizer, &train);
     let data = place.dir.path().join("train.tsv");
     fs::write(

@@ -1,26 +1,33 @@
 //! Which parameters are trained.
 //!
-//! `Layers` is the rule of the released code (docs/method.md): all `embeddings.*` and the
-//! layers `first..=last` are frozen, except for names that contain one of four fragments. The
-//! attention generator is called `cond_block_diag_attn.gb_weights` there and matches none of them,
-//! so it stays frozen at its start; the method switch `attention_generators_in_frozen_layers`
-//! decides whether that slip is kept.
+//! `Layers` is the rule of the released code (docs/method.md): the embeddings and the layers
+//! `first..=last` are frozen, but not the modules in them. The attention generator's name is missing
+//! there among the modules', so it stays frozen at its start; the method switch
+//! `attention_generators_in_frozen_layers` decides whether that slip is kept. A parameter says itself
+//! which layer it is frozen with.
 //!
 //! ```
-//! use camtl_model::{Freeze, FrozenAttentionGenerators};
+//! use camtl_model::{EncoderConfig, Freeze, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
 //!
 //! let freeze: Freeze = "0-4".parse().unwrap();
-//! let slip = FrozenAttentionGenerators::Frozen;
-//! assert!(freeze.freezes("bert.encoder.layer.4.output.dense.bias", slip));
-//! assert!(!freeze.freezes("bert.encoder.layer.5.output.dense.bias", slip));
-//! assert!(!freeze.freezes("bert.encoder.layer.0.attention.self.random_weight_matrix", slip));
+//! let config = ModelConfig {
+//!     encoder: EncoderConfig::bert(50, 48, 6, 4, 96, 32),
+//!     method: MethodConfig::new(Preset::Released, Variant::Base),
+//!     tasks: vec![TaskHead::classification("rte", 2)],
+//!     max_length: 16,
+//!     freeze,
+//! };
+//! let model = Model::new(&config, tch::Device::Cpu, 1).unwrap();
+//! let trained = |name: &str| model.parameters().entry(name).unwrap().trainable;
+//! assert!(!trained("bert.encoder.layer.4.output.dense.bias"));
+//! assert!(trained("bert.encoder.layer.5.new_output.dense.bias"));
+//! assert!(trained("bert.encoder.layer.0.attention.self.random_weight_matrix"));
 //! ```
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::FrozenAttentionGenerators;
 use crate::error::ModelError;
 
 /// Which parameters stay as they are. In configuration files: `"none"`, a range of layers such as
@@ -99,35 +106,14 @@ impl FromStr for Freeze {
     }
 }
 
-/// Names with one of these stay trained inside frozen layers.
-const TRAINED_IN_FROZEN_LAYERS: [&str; 4] = [
-    "random_weight_matrix",
-    "film.gb_weights",
-    "ln_weight_modulation.gb_weights",
-    "adapter",
-];
-
-/// The attention generator's name, which the released list above misses.
-const ATTENTION_GENERATOR: &str = "cond_block_diag_attn.gb_weights";
-
 impl Freeze {
-    /// Whether the parameter `name` (a released state-dict name) is frozen.
-    pub fn freezes(&self, name: &str, attention: FrozenAttentionGenerators) -> bool {
+    /// Whether the parameter `name` is frozen, which belongs to the embeddings or is frozen with
+    /// `layer`, if any.
+    pub(crate) fn freezes(&self, name: &str, embedding: bool, layer: Option<i64>) -> bool {
         match self {
             Freeze::None => false,
             Freeze::Layers { first, last } => {
-                if name.starts_with("bert.embeddings.") {
-                    return true;
-                }
-                let Some(layer) = layer_of(name) else {
-                    return false;
-                };
-                let excepted = TRAINED_IN_FROZEN_LAYERS
-                    .iter()
-                    .any(|part| name.contains(part))
-                    || (attention == FrozenAttentionGenerators::Trained
-                        && name.contains(ATTENTION_GENERATOR));
-                (*first..=*last).contains(&layer) && !excepted
+                embedding || layer.is_some_and(|layer| (*first..=*last).contains(&layer))
             }
             Freeze::Patterns(patterns) => patterns.iter().any(|pattern| matches(pattern, name)),
         }
@@ -159,7 +145,7 @@ impl Freeze {
                             "freeze",
                             format!(
                                 "the pattern `{pattern}` matches no parameter of this model; `*` \
-                                 stands for any text, as in \"bert.encoder.layer.0.*\"{}",
+                                 stands for any text, as in \"*.encoder.layer.0.*\"{}",
                                 camtl_files::did_you_mean(pattern, names.clone())
                             ),
                         ));
@@ -169,15 +155,6 @@ impl Freeze {
             }
         }
     }
-}
-
-/// The number in `bert.encoder.layer.N.`; none for every other name.
-pub(crate) fn layer_of(name: &str) -> Option<i64> {
-    name.strip_prefix("bert.encoder.layer.")?
-        .split('.')
-        .next()?
-        .parse()
-        .ok()
 }
 
 /// Whether `pattern`, in which `*` stands for any text, matches the whole of `name`.
@@ -222,18 +199,6 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
         }
-    }
-
-    #[test]
-    fn adapters_of_the_large_model_are_no_layers() {
-        assert_eq!(
-            layer_of("bert.encoder.adapter_layer.3.emb_transf.weight"),
-            None
-        );
-        assert_eq!(
-            layer_of("bert.encoder.layer.13.output.dense.bias"),
-            Some(13)
-        );
     }
 
     #[test]

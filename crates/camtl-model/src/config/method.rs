@@ -166,123 +166,75 @@ switch! {
     }
 }
 
-/// All switches of the method that concern the model. Written out, it names every switch; read, a
-/// missing one takes the value of `preset` (default `recommended`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "MethodOptions")]
-pub struct MethodConfig {
-    /// The preset that the switches started from.
-    pub preset: Preset,
-    /// Base, large or none.
-    pub variant: Variant,
-    /// FiLM on the embeddings (docs/method.md).
-    pub conditional_alignment: bool,
-    /// Task-dependent block-diagonal bias on the attention scores (section 2.2).
-    pub conditional_attention: bool,
-    /// Task-dependent layer norms in the upper half (section 2.3).
-    pub conditional_layer_norm: bool,
-    /// Task-dependent bottleneck adapters (section 2.4).
-    pub conditional_bottleneck: bool,
-    /// How generators start.
-    pub generator_init: GeneratorInit,
-    /// What the attention generator modulates.
-    pub attention_modulation: AttentionModulation,
-    /// Which layers have conditional attention.
-    pub attention_layers: AttentionLayers,
-    /// What the conditional layer norm modulates.
-    pub layer_norm: LayerNormModulation,
-    /// Where the top layer of CA-MTL base starts.
-    pub base_top_layer: BaseTopLayer,
-    /// What the bottleneck's output is added to.
-    pub bottleneck_residual: BottleneckResidual,
-    /// Attention generators inside frozen layers.
-    pub attention_generators_in_frozen_layers: FrozenAttentionGenerators,
-    /// How task vectors start.
-    pub task_vector_init: TaskVectorInit,
-    /// How the biases of the heads start; the trainer, which has the labels, sees to it.
-    pub head_bias_init: HeadBiasInit,
-    /// First layer (0-based) of the upper half; none for `num_hidden_layers / 2`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upper_half_from: Option<i64>,
-}
-
-/// The switches as a user writes them: each may be left to the preset.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MethodOptions {
-    /// See [`MethodConfig::preset`]; `recommended` if missing.
-    pub preset: Option<Preset>,
-    /// See [`MethodConfig::variant`]; `base` if missing.
-    pub variant: Option<Variant>,
-    /// See [`MethodConfig::conditional_alignment`]; on if missing.
-    pub conditional_alignment: Option<bool>,
-    /// See [`MethodConfig::conditional_attention`]; on if missing.
-    pub conditional_attention: Option<bool>,
-    /// See [`MethodConfig::conditional_layer_norm`]; on if missing.
-    pub conditional_layer_norm: Option<bool>,
-    /// See [`MethodConfig::conditional_bottleneck`]; on if missing.
-    pub conditional_bottleneck: Option<bool>,
-    /// See [`MethodConfig::generator_init`].
-    pub generator_init: Option<GeneratorInit>,
-    /// See [`MethodConfig::attention_modulation`].
-    pub attention_modulation: Option<AttentionModulation>,
-    /// See [`MethodConfig::attention_layers`].
-    pub attention_layers: Option<AttentionLayers>,
-    /// See [`MethodConfig::layer_norm`].
-    pub layer_norm: Option<LayerNormModulation>,
-    /// See [`MethodConfig::base_top_layer`].
-    pub base_top_layer: Option<BaseTopLayer>,
-    /// See [`MethodConfig::bottleneck_residual`].
-    pub bottleneck_residual: Option<BottleneckResidual>,
-    /// See [`MethodConfig::attention_generators_in_frozen_layers`].
-    pub attention_generators_in_frozen_layers: Option<FrozenAttentionGenerators>,
-    /// See [`MethodConfig::task_vector_init`].
-    pub task_vector_init: Option<TaskVectorInit>,
-    /// See [`MethodConfig::head_bias_init`].
-    pub head_bias_init: Option<HeadBiasInit>,
-    /// See [`MethodConfig::upper_half_from`].
-    pub upper_half_from: Option<i64>,
-}
-
-impl From<MethodOptions> for MethodConfig {
-    fn from(options: MethodOptions) -> Self {
-        let base = MethodConfig::new(
-            options.preset.unwrap_or(Preset::Recommended),
-            options.variant.unwrap_or(Variant::Base),
-        );
-        MethodConfig {
-            preset: base.preset,
-            variant: base.variant,
-            conditional_alignment: options
-                .conditional_alignment
-                .unwrap_or(base.conditional_alignment),
-            conditional_attention: options
-                .conditional_attention
-                .unwrap_or(base.conditional_attention),
-            conditional_layer_norm: options
-                .conditional_layer_norm
-                .unwrap_or(base.conditional_layer_norm),
-            conditional_bottleneck: options
-                .conditional_bottleneck
-                .unwrap_or(base.conditional_bottleneck),
-            generator_init: options.generator_init.unwrap_or(base.generator_init),
-            attention_modulation: options
-                .attention_modulation
-                .unwrap_or(base.attention_modulation),
-            attention_layers: options.attention_layers.unwrap_or(base.attention_layers),
-            layer_norm: options.layer_norm.unwrap_or(base.layer_norm),
-            base_top_layer: options.base_top_layer.unwrap_or(base.base_top_layer),
-            bottleneck_residual: options
-                .bottleneck_residual
-                .unwrap_or(base.bottleneck_residual),
-            attention_generators_in_frozen_layers: options
-                .attention_generators_in_frozen_layers
-                .unwrap_or(base.attention_generators_in_frozen_layers),
-            task_vector_init: options.task_vector_init.unwrap_or(base.task_vector_init),
-            head_bias_init: options.head_bias_init.unwrap_or(base.head_bias_init),
-            upper_half_from: options.upper_half_from,
+macro_rules! method {
+    ($($(#[$docs:meta])+ $field:ident: $type:ty,)+) => {
+        /// All switches of the method that concern the model. Written out, it names every switch; read,
+        /// a missing one takes the value of `preset` (default `recommended`).
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(from = "MethodOptions")]
+        pub struct MethodConfig {
+            $($(#[$docs])+ pub $field: $type,)+
+            /// First layer (0-based) of the upper half; none for `num_hidden_layers / 2`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub upper_half_from: Option<i64>,
         }
-    }
+
+        /// The switches as a user writes them: each may be left to the preset, the preset to
+        /// `recommended`, the variant to `base`.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct MethodOptions {
+            $($(#[$docs])+ pub $field: Option<$type>,)+
+            /// First layer (0-based) of the upper half.
+            pub upper_half_from: Option<i64>,
+        }
+
+        impl From<MethodOptions> for MethodConfig {
+            fn from(options: MethodOptions) -> Self {
+                let base = MethodConfig::new(
+                    options.preset.unwrap_or(Preset::Recommended),
+                    options.variant.unwrap_or(Variant::Base),
+                );
+                MethodConfig {
+                    $($field: options.$field.unwrap_or(base.$field),)+
+                    upper_half_from: options.upper_half_from,
+                }
+            }
+        }
+    };
+}
+
+method! {
+    /// The preset that the switches started from.
+    preset: Preset,
+    /// Base, large or none.
+    variant: Variant,
+    /// FiLM on the embeddings (docs/method.md).
+    conditional_alignment: bool,
+    /// Task-dependent block-diagonal bias on the attention scores (section 2.2).
+    conditional_attention: bool,
+    /// Task-dependent layer norms in the upper half (section 2.3).
+    conditional_layer_norm: bool,
+    /// Task-dependent bottleneck adapters (section 2.4).
+    conditional_bottleneck: bool,
+    /// How generators start.
+    generator_init: GeneratorInit,
+    /// What the attention generator modulates.
+    attention_modulation: AttentionModulation,
+    /// Which layers have conditional attention.
+    attention_layers: AttentionLayers,
+    /// What the conditional layer norm modulates.
+    layer_norm: LayerNormModulation,
+    /// Where the top layer of CA-MTL base starts.
+    base_top_layer: BaseTopLayer,
+    /// What the bottleneck's output is added to.
+    bottleneck_residual: BottleneckResidual,
+    /// Attention generators inside frozen layers.
+    attention_generators_in_frozen_layers: FrozenAttentionGenerators,
+    /// How task vectors start.
+    task_vector_init: TaskVectorInit,
+    /// How the biases of the heads start; the trainer, which has the labels, sees to it.
+    head_bias_init: HeadBiasInit,
 }
 
 impl MethodConfig {
@@ -349,20 +301,6 @@ impl MethodConfig {
         self.upper_half_from.unwrap_or_else(|| encoder.upper_half())
     }
 
-    /// Whether `layer` has conditional attention.
-    pub(crate) fn has_attention(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.conditional_attention
-            && match self.attention_layers {
-                AttentionLayers::All => true,
-                AttentionLayers::Upper => layer >= self.upper_half(encoder),
-            }
-    }
-
-    /// Whether the two norms of `layer` are conditional.
-    pub(crate) fn has_layer_norm(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.conditional_layer_norm && layer >= self.upper_half(encoder)
-    }
-
     /// Whether `layer` carries the bottleneck of CA-MTL base.
     pub(crate) fn has_base_bottleneck(&self, encoder: &EncoderConfig, layer: i64) -> bool {
         self.conditional_bottleneck
@@ -373,11 +311,6 @@ impl MethodConfig {
     /// Whether a bottleneck runs beside every layer.
     pub(crate) fn has_skip_path(&self) -> bool {
         self.conditional_bottleneck && self.variant == Variant::Large
-    }
-
-    /// Whether `layer` is made from scratch under its own names.
-    pub(crate) fn is_from_scratch(&self, encoder: &EncoderConfig, layer: i64) -> bool {
-        self.has_base_bottleneck(encoder, layer) && self.base_top_layer == BaseTopLayer::Scratch
     }
 
     /// Checks the switches against the encoder and the longest sequence L.

@@ -13,7 +13,6 @@ use crate::error::ModelError;
 
 pub use encoder::{Activation, EncoderConfig, ModelType};
 pub use freeze::Freeze;
-pub(crate) use freeze::layer_of;
 pub use head::{HeadKind, TaskHead};
 pub(crate) use method::block_width;
 pub use method::{

@@ -117,7 +117,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::parameters::Block;
+    use crate::parameters::spec::{Block, LinearId, Module};
     use crate::{EncoderConfig, MethodConfig, Model, ModelConfig, Preset, TaskHead, Variant};
 
     /// Copies follow the parameters through the optimiser's step and through writes that it knows
@@ -133,15 +133,23 @@ mod tests {
         };
         let model = Model::new(&config, Device::Cpu, 1).unwrap();
         let store = model.parameters();
-        let name = "bert.encoder.layer.0.output.dense";
-        assert!(store.linear(name, true).is_err());
+        let linear = |name: &str| LinearId {
+            weight: store.id(&format!("{name}.weight")).unwrap(),
+            bias: store.id(&format!("{name}.bias")).unwrap(),
+        };
+        let id = linear("bert.encoder.layer.0.output.dense");
+        assert!(store.linear(id, true).is_err());
         let maps = |lowered| {
             let mut maps: Vec<LinearMap> = store
                 .entries()
                 .iter()
-                .filter(|entry| entry.module != crate::parameters::Module::Embeddings)
+                .filter(|entry| entry.module != Module::Embeddings)
                 .filter_map(|entry| entry.name.strip_suffix(".dense.weight"))
-                .map(|name| store.linear(&format!("{name}.dense"), lowered).unwrap())
+                .map(|name| {
+                    store
+                        .linear(linear(&format!("{name}.dense")), lowered)
+                        .unwrap()
+                })
                 .collect();
             for layer in 0..2 {
                 let (weight, bias) = (Block::QkvWeight(layer), Block::QkvBias(layer));
@@ -161,7 +169,7 @@ mod tests {
         };
         store.lower().unwrap();
         check();
-        let kept = store.linear(name, true).unwrap().lowered.unwrap().0;
+        let kept = store.linear(id, true).unwrap().lowered.unwrap().0;
 
         // The optimiser's step writes the copies itself: nothing is left to convert.
         let _ = store.flat_grad().fill_(1.0);
@@ -184,7 +192,7 @@ mod tests {
         let _ = no_grad(|| store.flat().narrow(0, 0, 100).fill_(0.125));
         store.lower().unwrap();
         check();
-        let again = store.linear(name, true).unwrap().lowered.unwrap().0;
+        let again = store.linear(id, true).unwrap().lowered.unwrap().0;
         assert_eq!(kept.data_ptr(), again.data_ptr());
     }
 }

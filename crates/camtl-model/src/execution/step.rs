@@ -35,8 +35,8 @@
 use tch::{Kind, Tensor};
 
 use crate::error::ModelError;
+use crate::execution::modulation::Modulation;
 use crate::model::Model;
-use crate::modules::Modulation;
 
 /// A modulation table that collects gradients over the micro-batches of one step.
 #[derive(Debug)]

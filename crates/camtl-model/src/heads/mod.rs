@@ -63,7 +63,7 @@ use tch::Tensor;
 
 use crate::config::{HeadKind, TaskHead};
 use crate::error::ModelError;
-use crate::execution::ModelInput;
+use crate::execution::input::ModelInput;
 use crate::model::{Model, Output};
 use part::{Part, Scored};
 
@@ -234,11 +234,8 @@ impl Model {
     }
 
     fn head_parameters(&self, task: usize) -> Result<(Tensor, Tensor), ModelError> {
-        let store = self.parameters();
-        Ok((
-            store.tracked(&format!("decoders.{task}.model.weight"))?,
-            store.tracked(&format!("decoders.{task}.model.bias"))?,
-        ))
+        let (store, id) = (self.parameters(), self.structure().heads[task]);
+        Ok((store.tracked(id.weight)?, store.tracked(id.bias)?))
     }
 
     /// Classifications and regressions of a whole batch in one operation.

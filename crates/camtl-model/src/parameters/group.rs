@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::parameters::Module;
-use crate::parameters::ParameterStore;
+use crate::parameters::spec::Module;
+use crate::parameters::store::ParameterStore;
 
 /// The parameters that share a learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use crate::parameters::Init;
+use crate::parameters::spec::Init;
 
 /// The `numel` starting values of the parameter `name`.
 pub(crate) fn values(seed: u64, name: &str, numel: usize, init: Init) -> Vec<f32> {

@@ -1,13 +1,11 @@
-//! The parameters: their list, their memory, where they start, how many there are.
+//! The parameters: their list, their memory, where they start, what learning rate they take.
 
+pub(crate) mod build;
 mod group;
 pub(crate) mod init;
-mod report;
-mod spec;
-mod store;
+pub(crate) mod spec;
+pub(crate) mod store;
 
 pub use group::ParameterGroup;
-pub use report::{ModuleCount, ParameterReport};
 pub use spec::Module;
-pub(crate) use spec::{Block, Init, LayerNames, ParameterSpec, parameter_specs};
 pub use store::{ParameterEntry, ParameterStore};

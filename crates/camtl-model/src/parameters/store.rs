@@ -26,16 +26,18 @@
 //! assert_eq!(bias.double_value(&[1]), 1.0);
 //! ```
 
+mod mixed_precision;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use camtl_ops::{AdamWOptions, AdamWState, adamw_flat, adamw_flat_lowered, set_grad_view};
+use camtl_ops::set_grad_view;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::ModelError;
-use crate::execution::linear_map::{LinearMap, LoweredCopies};
+use crate::execution::linear_map::LoweredCopies;
 use crate::parameters::init;
-use crate::parameters::{Block, Module, ParameterSpec};
+use crate::parameters::spec::{Block, Module, ParameterId, ParameterSpec};
 use camtl_files::did_you_mean;
 
 /// Leaves start on multiples of this many numbers (64 bytes), so that each can have its own learning rate.
@@ -56,8 +58,7 @@ pub struct ParameterEntry {
     pub decay: bool,
     /// First element in [`ParameterStore::flat`]; none if frozen.
     pub offset: Option<i64>,
-    /// Name in a plain encoder's weight file, if it comes from one.
-    pub(crate) pretrained: Option<String>,
+    pub(crate) spec: ParameterSpec,
     leaf: usize,
     row: i64,
 }
@@ -167,9 +168,9 @@ impl ParameterStore {
                     shape: spec.shape.clone(),
                     module: spec.module,
                     trainable: spec.trainable,
-                    decay: spec.decays(),
+                    decay: spec.decays,
                     offset: leaves[leaf].offset.map(|offset| offset + row * columns),
-                    pretrained: spec.pretrained.clone(),
+                    spec: spec.clone(),
                     leaf,
                     row,
                 }
@@ -350,9 +351,37 @@ impl ParameterStore {
             })
     }
 
-    /// The parameter called `name` for use in a forward pass, with gradient tracking.
-    pub(crate) fn tracked(&self, name: &str) -> Result<Tensor, ModelError> {
-        self.rows_at(self.position(name)?, |leaf| self.tracked_leaf(leaf))
+    /// The handle of the parameter called `name`.
+    ///
+    /// # Errors
+    /// There is none; the message names the nearest.
+    #[cfg(test)]
+    pub(crate) fn id(&self, name: &str) -> Result<ParameterId, ModelError> {
+        self.position(name).map(ParameterId)
+    }
+
+    /// The handle of the entry at `at`.
+    pub(crate) fn at(&self, at: usize) -> ParameterId {
+        ParameterId(at)
+    }
+
+    pub(crate) fn name(&self, id: ParameterId) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// Size of the first dimension.
+    pub(crate) fn rows(&self, id: ParameterId) -> i64 {
+        self.entries[id.0].shape.first().copied().unwrap_or(1)
+    }
+
+    /// The parameter without gradient tracking; it shares the model's memory.
+    pub(crate) fn value(&self, id: ParameterId) -> Result<Tensor, ModelError> {
+        self.value_at(id.0)
+    }
+
+    /// The parameter for use in a forward pass, with gradient tracking.
+    pub(crate) fn tracked(&self, id: ParameterId) -> Result<Tensor, ModelError> {
+        self.rows_at(id.0, |leaf| self.tracked_leaf(leaf))
     }
 
     fn tracked_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
@@ -399,27 +428,29 @@ impl ParameterStore {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// The leaves of `block` (trained rows and frozen rows apart), each with the names and row
-    /// counts of its parameters in row order.
-    pub(crate) fn block_leaves(&self, block: Block) -> Vec<(Tensor, Vec<(&str, i64)>)> {
-        let mut leaves: BTreeMap<usize, Vec<(&str, i64)>> = BTreeMap::new();
-        for &at in self
-            .blocks
-            .get(&block)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-        {
-            let entry = &self.entries[at];
-            let rows = entry.shape.first().copied().unwrap_or(1);
-            leaves
-                .entry(entry.leaf)
-                .or_default()
-                .push((entry.name.as_str(), rows));
+    /// The leaves of `block` (trained rows and frozen rows apart), each with its parameters in row
+    /// order.
+    pub(crate) fn block_leaves(&self, block: Block) -> Vec<(Tensor, Vec<ParameterId>)> {
+        let mut leaves: BTreeMap<usize, Vec<ParameterId>> = BTreeMap::new();
+        for &at in self.blocks.get(&block).into_iter().flatten() {
+            let leaf = self.entries[at].leaf;
+            leaves.entry(leaf).or_default().push(ParameterId(at));
         }
         leaves
             .into_iter()
             .map(|(leaf, members)| (self.leaves[leaf].tensor.shallow_clone(), members))
             .collect()
+    }
+
+    /// Parameters of `block`, one after another; without a copy if they are all of one leaf.
+    pub(crate) fn stacked(&self, block: Block, ids: &[ParameterId]) -> Result<Tensor, ModelError> {
+        let mut leaves = self.block_leaves(block).into_iter();
+        if let Some((leaf, _)) = leaves.find(|(_, members)| members == ids) {
+            return Ok(leaf);
+        }
+        let parts = ids.iter().map(|&id| self.tracked(id));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 
     /// A number that changes whenever parameters are written: the sum of libtorch's version
@@ -435,103 +466,5 @@ impl ParameterStore {
             frozen += leaf.tensor.f_internal_version()?;
         }
         Ok((self.flat.f_internal_version()?, frozen))
-    }
-
-    /// One AdamW step of all trained parameters with the gradient in [`ParameterStore::flat_grad`];
-    /// `clip` is a factor on it. `state` is of [`ParameterStore::flat`].
-    ///
-    /// # Errors
-    /// The state or an option does not fit.
-    pub fn adamw(
-        &self,
-        state: &mut AdamWState,
-        options: &AdamWOptions,
-        clip: Option<&Tensor>,
-    ) -> Result<(), ModelError> {
-        let mut flat = self.flat();
-        let gradient = &self.flat_grad;
-        match self.lowered.borrow_mut().as_mut() {
-            None => adamw_flat(state, &mut flat, gradient, options, clip)?,
-            Some(copies) => {
-                let lowered = &mut copies.flat;
-                adamw_flat_lowered(state, &mut flat, lowered, gradient, options, clip)?;
-                copies.flat_version = self.flat.f_internal_version()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the bfloat16 copies those of the parameters as they are now.
-    pub(crate) fn lower(&self) -> Result<(), ModelError> {
-        let versions = self.versions()?;
-        let frozen: Vec<Option<&Tensor>> = self
-            .leaves
-            .iter()
-            .map(|leaf| (leaf.offset.is_none() && leaf.in_products).then_some(&leaf.tensor))
-            .collect();
-        let mut copies = self.lowered.borrow_mut();
-        match copies.as_mut() {
-            Some(copies) => copies.refresh(&self.flat, &frozen, versions),
-            None => {
-                *copies = Some(LoweredCopies::new(&self.flat, &frozen, versions)?);
-                Ok(())
-            }
-        }
-    }
-
-    /// The weight and bias called `name`, for a forward pass with gradient tracking; with `lowered`,
-    /// also their copies as of the last [`ParameterStore::lower`].
-    pub(crate) fn linear(&self, name: &str, lowered: bool) -> Result<LinearMap, ModelError> {
-        let weight = self.position(&format!("{name}.weight"))?;
-        let bias = self.position(&format!("{name}.bias"))?;
-        let copy = |at| self.rows_at(at, |leaf| self.lowered_leaf(leaf));
-        Ok(LinearMap {
-            weight: self.rows_at(weight, |leaf| self.tracked_leaf(leaf))?,
-            bias: self.rows_at(bias, |leaf| self.tracked_leaf(leaf))?,
-            lowered: lowered
-                .then(|| Ok::<_, ModelError>((copy(weight)?, copy(bias)?)))
-                .transpose()?,
-        })
-    }
-
-    /// The same for all rows of two blocks.
-    pub(crate) fn linear_of_blocks(
-        &self,
-        weight: Block,
-        bias: Block,
-        lowered: bool,
-    ) -> Result<LinearMap, ModelError> {
-        let copy = |block| self.rows_of_block(block, |leaf| self.lowered_leaf(leaf));
-        Ok(LinearMap {
-            weight: self.rows_of_block(weight, |leaf| self.tracked_leaf(leaf))?,
-            bias: self.rows_of_block(bias, |leaf| self.tracked_leaf(leaf))?,
-            lowered: lowered
-                .then(|| Ok::<_, ModelError>((copy(weight)?, copy(bias)?)))
-                .transpose()?,
-        })
-    }
-
-    fn lowered_leaf(&self, at: usize) -> Result<Tensor, ModelError> {
-        let leaf = &self.leaves[at];
-        let copies = self.lowered.borrow();
-        let copies = copies.as_ref();
-        let copy = match leaf.offset {
-            Some(offset) => copies.map(|copies| {
-                let numel = leaf.tensor.numel() as i64;
-                copies
-                    .flat
-                    .f_narrow(0, offset, numel)?
-                    .f_view(&leaf.tensor.size()[..])
-            }),
-            None => copies
-                .and_then(|copies| copies.frozen[at].as_ref())
-                .map(|copy| Ok(copy.shallow_clone())),
-        };
-        match copy {
-            Some(copy) => Ok(copy?),
-            None => Err(ModelError::Input(
-                "parameters were not converted before a product in mixed precision".to_owned(),
-            )),
-        }
     }
 }

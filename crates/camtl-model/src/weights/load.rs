@@ -7,12 +7,12 @@ use safetensors::Dtype;
 
 use super::file::WeightFile;
 use super::header::TensorInfo;
-use super::names::{Meaning, meaning};
 use super::shards::open_folder;
 use super::{TensorProblem, WeightError};
-use crate::config::layer_of;
+use crate::arch::{Meaning, architecture};
+use crate::config::ModelType;
 use crate::error::ModelError;
-use crate::parameters::ParameterStore;
+use crate::parameters::{Module, ParameterStore};
 
 /// A tensor of the file that the model does not use.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -96,28 +96,30 @@ fn check(
 /// if anything is wrong.
 pub(crate) fn load_pretrained(
     store: &ParameterStore,
+    family: ModelType,
     dir: &Path,
 ) -> Result<LoadReport, ModelError> {
+    let family = architecture(family);
     let files = open_folder(dir)?;
     // Parameter by its name in the file, without prefix.
     let wanted: BTreeMap<&str, usize> = store
         .entries()
         .iter()
         .enumerate()
-        .filter_map(|(at, entry)| Some((entry.pretrained.as_deref()?, at)))
+        .filter_map(|(at, entry)| Some((entry.spec.pretrained()?, at)))
         .collect();
-    let scratch_layers: BTreeSet<i64> = store
+    let scratch: BTreeSet<&str> = store
         .entries()
         .iter()
-        .filter(|entry| entry.name.contains(".new_"))
-        .filter_map(|entry| layer_of(&entry.name))
+        .filter(|entry| entry.spec.from_scratch)
+        .filter_map(|entry| entry.spec.plain.as_deref())
         .collect();
     let mut report = LoadReport::default();
     let mut problems = Vec::new();
     let mut sources: BTreeMap<usize, (usize, String)> = BTreeMap::new();
     for (at_file, file) in files.iter().enumerate() {
         for (name, info) in file.tensors() {
-            let parameter = match meaning(name) {
+            let parameter = match family.meaning(name) {
                 Meaning::Parameter(parameter) => parameter,
                 Meaning::Ignorable(reason) => {
                     let (name, reason) = (name.to_string(), reason.to_string());
@@ -126,8 +128,7 @@ pub(crate) fn load_pretrained(
                 }
             };
             let Some(&at) = wanted.get(parameter.as_str()) else {
-                let layer = layer_of(&format!("bert.{parameter}"));
-                if layer.is_some_and(|layer| scratch_layers.contains(&layer)) {
+                if scratch.contains(parameter.as_str()) {
                     let reason = "the top layer is made from scratch (base_top_layer)".to_string();
                     report.ignored.push(IgnoredTensor {
                         name: name.to_string(),
@@ -154,7 +155,7 @@ pub(crate) fn load_pretrained(
         if sources.contains_key(&at) {
             continue;
         }
-        if name.starts_with("pooler.") {
+        if store.entries()[at].module == Module::Pooler {
             report.new_pooler = true;
         } else {
             problems.push(TensorProblem::Missing {
@@ -180,9 +181,9 @@ pub(crate) fn load_pretrained(
         };
         let file = &files[*at_file];
         copy(store, &entry.name, file, name, &mut report.converted)?;
-        if entry.pretrained.as_deref() != Some(name.as_str())
+        if entry.spec.pretrained() != Some(name.as_str())
             && entry.name != *name
-            && !name.starts_with("roberta.")
+            && name.strip_prefix(family.prefix()) != entry.spec.pretrained()
         {
             report.renamed.push((name.clone(), entry.name.clone()));
         }

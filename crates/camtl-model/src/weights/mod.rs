@@ -23,7 +23,6 @@
 mod file;
 mod header;
 mod load;
-mod names;
 mod shards;
 mod write;
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 use camtl_data::batch::{BatchItem, PackedBatch};
 use camtl_data::random::{Stream, derive_seed};
 use camtl_data::sampler::{ExampleRef, RegressionUncertainty, SamplerError, Selection};
-use camtl_data::task::TaskKind;
 use camtl_model::{Gradients, StepModulation};
 use camtl_ops::{grad_norm, upload};
 use tch::{Kind, Tensor};
@@ -192,10 +191,11 @@ impl Trainer {
         }
         if self.config.train.regression_unit == RegressionUnit::HalfRange {
             for segment in batch.task_segments() {
-                let unit = match self.datasets[segment.task as usize].spec.kind {
-                    TaskKind::Regression { min, max } => (max - min) / 2.0,
-                    _ => continue,
+                let Some([min, max]) = self.datasets[segment.task as usize].spec.kind.range()
+                else {
+                    continue;
                 };
+                let unit = (max - min) / 2.0;
                 for weight in &mut batch.loss_weights[segment.start..segment.end] {
                     *weight /= unit * unit;
                 }

@@ -10,11 +10,11 @@ use camtl_data::sampler::{
     Borrow, CandidateShares, MtUncertainty, RegressionUncertainty, SamplerConfig, ShuffledMix,
     SquareRoot, UncertaintyForm,
 };
-use camtl_data::synthetic;
 use camtl_model::{EncoderConfig, MethodConfig, Preset, Variant};
+use camtl_quickstart::pretrain::PretrainOptions;
+use camtl_quickstart::synthetic;
 use camtl_trainer::RunConfig;
 use camtl_trainer::config::DeviceChoice;
-use camtl_trainer::pretrain::PretrainOptions;
 
 use crate::failure::Failure;
 use crate::training::steps_of_each;

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use camtl_data::encoded::TaskDataset;
 use camtl_data::reader::{Example, Label};
-use camtl_data::synthetic::{self, SyntheticTask};
 use camtl_data::task::{SplitSource, TaskSpec};
 use camtl_data::tokenize::TextTokenizer;
 use camtl_data::{LoadOptions, load_task};
-use camtl_trainer::pretrain::{PretrainError, pretrain};
+use camtl_quickstart::pretrain::{PretrainError, pretrain};
+use camtl_quickstart::synthetic::{self, SyntheticTask};
 
 use super::plan::Plan;
 use super::{Halt, Places};
@@ -181,7 +181,7 @@ pub(super) fn warm_up(
     bar.set_length(options.steps);
     let (mut loss, mut accuracy, mut counted) = (0.0, 0.0, 0u64);
     let tail = options.steps - options.steps / 10;
-    let mut observe = |step: &camtl_trainer::pretrain::PretrainStep| {
+    let mut observe = |step: &camtl_quickstart::pretrain::PretrainStep| {
         bar.set_position(step.step);
         bar.set_message(format!("warming up the encoder, loss {:.3}", step.loss));
         if step.step > tail {

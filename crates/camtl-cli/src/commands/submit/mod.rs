@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use camtl_data::EncodedSplit;
 use camtl_data::answers::Answer;
-use camtl_data::task::{Submission, SubmissionFormat, TaskKind, TaskSpec};
+use camtl_data::task::{Submission, SubmissionFormat, TaskSpec};
 use camtl_trainer::predict;
 
 use crate::cli::SubmitArgs;
@@ -202,24 +202,22 @@ impl<'a> Answered<'a> {
     /// What is said of an answer to one example.
     fn said(&self, answer: &Answer) -> Result<Said<'a>, Failure> {
         let spec = self.spec;
-        match (answer, &spec.kind) {
+        match (answer, spec.kind.range()) {
             (Answer::Class { label: class, .. } | Answer::Choice { option: class, .. }, _) => {
                 let name = spec.label_name(*class).ok_or_else(|| {
                     Failure::work(anyhow::anyhow!("task `{}` has no class {class}", spec.name))
                 })?;
                 Ok(Said::Label(self.submission.spelling(name)))
             }
-            (Answer::Score(score), TaskKind::Regression { min, max }) => {
-                Ok(Said::Score(format!("{:.3}", score.clamp(*min, *max))))
+            (Answer::Score(score), Some([min, max])) => {
+                Ok(Said::Score(format!("{:.3}", score.clamp(min, max))))
             }
-            (_, TaskKind::Tagging { .. } | TaskKind::Span { .. }) => {
-                Err(Failure::usage(anyhow::anyhow!(
-                    "task `{}` is of kind {}, for which the servers' files have no place",
-                    spec.name,
-                    spec.kind.name()
-                )))
-            }
-            _ => Err(Failure::work(anyhow::anyhow!(
+            (Answer::Tags(_) | Answer::Span { .. }, _) => Err(Failure::usage(anyhow::anyhow!(
+                "task `{}` is of kind {}, for which the servers' files have no place",
+                spec.name,
+                spec.kind.name()
+            ))),
+            (Answer::Score(_), None) => Err(Failure::work(anyhow::anyhow!(
                 "task `{}` is of kind {}, but its head answers as another",
                 spec.name,
                 spec.kind.name()

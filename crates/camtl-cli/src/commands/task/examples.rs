@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
+use camtl_data::TaskSpec;
 use camtl_data::check::{FirstExample, TaskCheck};
-use camtl_data::{TaskKind, TaskSpec};
+use camtl_data::kinds::Parts;
 
 use super::printable;
 
@@ -29,7 +30,7 @@ pub(super) fn of(spec: &TaskSpec, found: &TaskCheck) -> Option<String> {
     for example in &summary.first {
         let _ = write!(text, "\n  row {}", place(example));
         // Tags are shown with their words.
-        let tags = matches!(spec.kind, TaskKind::Tagging { .. }) && !example.tokens.is_empty();
+        let tags = (spec.kind.parts() == Parts::Words) && !example.tokens.is_empty();
         let _ = match tags {
             true => writeln!(text),
             false => writeln!(text, ": {}", label(example)),
@@ -72,7 +73,7 @@ fn label(example: &FirstExample) -> String {
 /// The tokens with what is marked in them.
 fn marked(spec: &TaskSpec, example: &FirstExample) -> Vec<String> {
     let mut tokens = example.tokens.clone();
-    let tagging = matches!(spec.kind, TaskKind::Tagging { .. });
+    let tagging = spec.kind.parts() == Parts::Words;
     let outside = spec.kind.labels().first();
     for mark in &example.marks {
         if tagging {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use camtl_data::TaskSpec;
 use camtl_data::check::{SplitCheck, TaskCheck};
-use camtl_data::{TaskKind, TaskSpec};
 
 use super::{examples, printable};
 use crate::cli::TaskCheckArgs;
@@ -74,23 +74,8 @@ fn heading(spec: &TaskSpec) -> String {
         .title
         .as_deref()
         .map_or_else(String::new, |title| format!(" ({title})"));
-    let kind = match &spec.kind {
-        TaskKind::Classification { labels } => format!("classification, {} labels", labels.len()),
-        TaskKind::Regression { min, max } => format!("regression from {min} to {max}"),
-        TaskKind::MultipleChoice { labels } => format!("multiple choice of {}", labels.len()),
-        TaskKind::Tagging { labels } => format!("tagging, {} tags", labels.len()),
-        TaskKind::Span { no_answer: true } => "span or no answer".to_owned(),
-        TaskKind::Span { no_answer: false } => "span".to_owned(),
-        TaskKind::SpanPair { labels } => format!("pair of mentions, {} labels", labels.len()),
-        other => other.name().to_owned(),
-    };
-    let texts = match &spec.kind {
-        TaskKind::Tagging { .. } => "sentences",
-        TaskKind::Span { .. } => "questions on a context",
-        TaskKind::MultipleChoice { .. } => "texts with options",
-        _ if spec.is_pair() => "pairs of texts",
-        _ => "single texts",
-    };
+    let kind = spec.kind.about();
+    let texts = spec.kind.examples(spec.is_pair());
     let metrics: Vec<&str> = spec.metrics.iter().map(|metric| metric.name()).collect();
     format!(
         "{}{title}: {kind}, {texts}; metrics {}\n",
@@ -129,11 +114,7 @@ fn balance(spec: &TaskSpec, found: &TaskCheck) -> Option<String> {
         .filter(|(_, summary)| !summary.labels.is_empty())
         .collect();
     if !labelled.is_empty() {
-        let (what, option) = match &spec.kind {
-            TaskKind::Tagging { .. } => ("tag", ""),
-            TaskKind::MultipleChoice { .. } => ("right option", "option "),
-            _ => ("label", ""),
-        };
+        let (what, option) = spec.kind.label_words();
         let header = std::iter::once(what).chain(labelled.iter().map(|(split, _)| split.as_str()));
         let mut table = PlainTable::new(header);
         for (class, label) in spec.kind.labels().iter().enumerate() {

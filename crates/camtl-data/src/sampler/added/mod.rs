@@ -1,3 +1,5 @@
+//! A sampler added as a user of the crate would: one file and one line of the list.
+
 use crate::sampler::kind::samplers;
 use crate::sampler::uniform;
 
